@@ -1,0 +1,42 @@
+# make book    build the book           make test    check everything
+# make outputs execute the chapters in place and store what they print (the tests compare against it)
+# make records run the laptop profile of every experiment that has no record yet
+# make bench   time the code that has to be fast      make clean   remove what was built (records stay)
+
+PYTHON ?= python3
+BIN := .venv/bin
+CHAPTERS := $(sort $(wildcard chapters/*.ipynb))
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: book test outputs records bench clean
+
+book: .venv/installed
+	$(BIN)/python tools/build_book.py
+
+test: book
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest
+
+outputs: .venv/installed
+	$(BIN)/python tools/store_outputs.py $(CHAPTERS)
+
+records: .venv/installed
+	for dataset in fashion_mnist cifar10; do for experiment in linear_dm gibbs_ratio; do \
+	  $(BIN)/python -m privacy_for_free run $$experiment --dataset $$dataset --profile laptop || exit 1; \
+	done; done
+
+bench: .venv/installed
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+clean:
+	rm -rf _build .jupyter_cache .pytest_cache .ruff_cache .hypothesis
+
+# A stamp of its own: an environment whose installation broke off is made again from the start.
+.venv/installed: pyproject.toml constraints.txt
+	rm -rf .venv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,test]'
+	touch $@

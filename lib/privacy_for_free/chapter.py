@@ -1,0 +1,74 @@
+"""What every chapter does first: check its parameters, and find the records it draws from."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+from privacy_for_free import data, devices, experiments, figures, records
+from privacy_for_free.randomness import derived_seed
+
+RECORDED = ("fashion_mnist", "cifar10")  # the data sets whose records the book carries
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter's parameters, checked. Make one with `open_chapter`."""
+
+    dataset: str
+    profile: str
+    seed: int
+    device: str
+    data_root: str | os.PathLike | None
+    results_dir: str | os.PathLike | None
+
+    @cached_property
+    def data(self) -> data.Dataset:
+        """The data set, loaded at first use."""
+        return data.load(self.dataset, self.data_root)
+
+    def run(self, experiment: str) -> records.Record:
+        """Run an experiment with the chapter's parameters: smoke in memory, a larger profile into records."""
+        live = self.profile == "smoke"
+        return records.run(
+            experiments.get(experiment),
+            self.data,
+            self.profile,
+            seed=self.seed,
+            device=self.device,
+            results_dir=None if live else self.results_dir or records.RESULTS,
+            progress=not live,
+        )
+
+    def recorded(self, experiment: str, live: records.Record) -> dict[str, records.Record]:
+        """The largest record of each recorded data set and of the chapter's own; the live run if none.
+
+        Chapters draw from these, and say so under each figure with `Record.provenance`.
+        """
+        names = dict.fromkeys((*RECORDED, self.dataset))
+        found = {name: records.largest(experiment, name, self.results_dir) for name in names}
+        return {name: record for name, record in found.items() if record} or {self.dataset: live}
+
+
+def open_chapter(
+    dataset: str,
+    profile: str,
+    seed: int,
+    device: str,
+    data_root: str | os.PathLike | None,
+    results_dir: str | os.PathLike | None,
+) -> Chapter:
+    """Check a notebook's parameters and set the book's plotting style.
+
+    Raises ValueError naming the value and what is allowed: an unknown data set, profile or device, a device
+    this machine lacks, a seed that is no whole number from 0 up. Nothing is loaded or run before that.
+
+    >>> open_chapter("nonsense", "smoke", 0, "auto", None, None)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: dataset 'nonsense': known are fashion_mnist_mini, fashion_mnist, ... fairface
+    """
+    data.check_name(dataset)
+    records.check_profile(profile)
+    derived_seed(seed, "chapter")
+    devices.resolve(device)
+    figures.use_style()
+    return Chapter(dataset, profile, seed, device, data_root or None, results_dir or None)

@@ -1,0 +1,277 @@
+"""Distribution matching through a linear extractor: closed forms, the descent itself, and its noise.
+
+Notation of the chapter "Linear extractors: the proof". Real images x_1..x_n in R^d with mean xbar, synthetic
+images s_1..s_m with mean sbar, gap D = xbar - sbar. The extractor is psi_theta(x) = theta x with theta in
+R^{k x d}, entries independent, mean 0, variance v. Distribution matching (Zhao & Bilen 2023) minimises
+L(S) = E_theta || mean psi_theta(x_i) - mean psi_theta(s_j) ||^2. One class at a time: n and m are per class.
+
+Images are rows: `real` is (n, d), `synthetic` (m, d), an extractor (k, d), a batch of extractors (R, k, d),
+all of one floating dtype (float64 in the checks). Functions that take a gap accept any leading shape.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import stats
+
+LAWS = ("gaussian", "rademacher", "uniform")
+
+
+def flatten(images: torch.Tensor, pool: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Average-pool images (N, C, H, W) by `pool` and flatten them to rows (N, d), d = C H W / pool^2."""
+    if pool < 1 or images.shape[-1] % pool or images.shape[-2] % pool:
+        raise ValueError(f"pool {pool}: allowed are divisors of the image size {tuple(images.shape[-2:])}")
+    return torch.nn.functional.avg_pool2d(images.to(dtype), pool).flatten(1)
+
+
+# --- extractors ---------------------------------------------------------------------------------------
+
+
+def random_extractors(
+    count: int,
+    k: int,
+    d: int,
+    generator: torch.Generator,
+    *,
+    variance: float = 1.0,
+    law: str = "gaussian",
+    dtype: torch.dtype = torch.float64,
+) -> torch.Tensor:
+    """Draw `count` extractors (count, k, d): independent entries of mean 0 and the given variance.
+
+    `law` is gaussian, rademacher (+-1) or uniform: the minimisers (1.1) need only mean and variance, the
+    mean-square statements (1.2) need the gaussian.
+    """
+    shape, device = (count, k, d), generator.device
+    if law == "gaussian":
+        theta = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+    elif law == "rademacher":
+        theta = torch.randint(0, 2, shape, generator=generator, device=device).to(dtype) * 2 - 1
+    elif law == "uniform":
+        theta = (torch.rand(shape, generator=generator, dtype=dtype, device=device) * 2 - 1) * math.sqrt(3)
+    else:
+        raise ValueError(f"law {law!r}: known are {', '.join(LAWS)}")
+    return theta * math.sqrt(variance)
+
+
+def balanced_extractors(
+    k: int, d: int, generator: torch.Generator, *, variance: float = 1.0, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
+    """A finite set of extractors (R, k, d) whose average of theta^T theta is v k I to rounding.
+
+    The rows run cyclically through a random orthonormal basis of R^d, scaled by sqrt(v d), until every basis
+    vector has been used equally often: R = lcm(d, k) / k. Averaging the loss over this set is then the
+    expectation over theta, so the statements about the expected loss can be checked exactly.
+    """
+    gaussian = torch.randn((d, d), generator=generator, dtype=dtype, device=generator.device)
+    basis = torch.linalg.qr(gaussian).Q * math.sqrt(variance * d)
+    rows = torch.arange(math.lcm(d, k), device=generator.device) % d
+    return basis[rows].reshape(-1, k, d)
+
+
+# --- loss, gradient, minimisers (1.1) --------------------------------------------------------------------
+
+
+def matching_loss(extractors: torch.Tensor, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """DM's loss averaged over extractors (R, k, d), as the algorithm computes it: features, means, square."""
+    gap = (real @ extractors.mT).mean(-2) - (synthetic @ extractors.mT).mean(-2)
+    return gap.square().sum(-1).mean()
+
+
+def expected_loss(gap: torch.Tensor, k: int, variance: float = 1.0) -> torch.Tensor:
+    """L(S) = v k ||D||^2, for gaps (..., d): the expectation of `matching_loss` over theta."""
+    return variance * k * gap.square().sum(-1)
+
+
+def expected_gradient(gap: torch.Tensor, m: int, k: int, variance: float = 1.0) -> torch.Tensor:
+    """The gradient of L in any one s_j: -(2 v k / m) D; it is the same for every j."""
+    return -(2 * variance * k / m) * gap
+
+
+def minimiser(initial: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The minimiser that gradient descent reaches from `initial` (m, d): s_j + (xbar - sbar)."""
+    return initial + (real.mean(0) - initial.mean(0))
+
+
+# --- dynamics (1.2) --------------------------------------------------------------------------------------
+
+
+def contraction(step_size: float, m: int, k: int, variance: float = 1.0) -> float:
+    """The factor of D in one step on the expected loss, 1 - 2 eta v k / m."""
+    return 1 - 2 * step_size * variance * k / m
+
+
+def largest_step(m: int, k: int, variance: float = 1.0) -> float:
+    """Step sizes below m / (v k) converge on the expected loss, steps above diverge.
+
+    >>> largest_step(m=10, k=4)
+    2.5
+    """
+    return m / (variance * k)
+
+
+def mean_square_factor(step_size: float, m: int, k: int, d: int, variance: float = 1.0) -> float:
+    """E||D'||^2 / ||D||^2 of one step with a fresh Gaussian theta: 1 - 2 a k + a^2 k (k+d+1), a = 2 eta v/m.
+
+    Source: E[Theta^2] = k (k + d + 1) I for Theta = theta^T theta a standard Wishart matrix.
+    """
+    a = 2 * step_size * variance / m
+    return 1 - 2 * a * k + a**2 * k * (k + d + 1)
+
+
+def largest_step_fresh(m: int, k: int, d: int, variance: float = 1.0) -> float:
+    """Fresh Gaussian extractors are mean-square stable below m / (v (k + d + 1)), unstable above.
+
+    >>> round(mean_square_factor(largest_step_fresh(m=10, k=4, d=7), m=10, k=4, d=7), 12)
+    1.0
+    """
+    return m / (variance * (k + d + 1))
+
+
+def mean_log_factor(
+    step_size: float, m: int, k: int, d: int, variance: float = 1.0, nodes: int = 200
+) -> float:
+    """E ln(||D'||^2 / ||D||^2) of one step with a fresh Gaussian theta, d >= 2.
+
+    Its sign decides whether a single run converges almost surely, which is a weaker demand than mean-square
+    stability. With q ~ chi2(k) and c ~ chi2(d - 1) independent, the ratio is (1 - a q)^2 + a^2 q c: the
+    first term along D, the second across it. Integrated by Gauss-Legendre in the two quantiles.
+    """
+    if d < 2:
+        raise ValueError(f"d {d}: the log factor needs at least 2 dimensions")
+    a = 2 * step_size * variance / m
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    points, weights = (points + 1) / 2, weights / 2
+    q, c = stats.chi2.ppf(points, k)[:, None], stats.chi2.ppf(points, d - 1)[None, :]
+    return float(weights @ np.log((1 - a * q) ** 2 + a**2 * q * c) @ weights)
+
+
+def descend(
+    initial: torch.Tensor,
+    real: torch.Tensor,
+    extractors: torch.Tensor | Callable[[int], torch.Tensor],
+    steps: int,
+    step_size: float,
+    *,
+    batches: Callable[[int], torch.Tensor] | None = None,
+    optimiser: Callable[[list[torch.Tensor]], torch.optim.Optimizer] | None = None,
+) -> torch.Tensor:
+    """Run distribution matching itself, by automatic differentiation of `matching_loss`; return S (m, d).
+
+    `extractors` is a fixed set (R, k, d) or a function of the step that returns a fresh one; `batches`
+    returns the indices of the real images that step sees (all, if left out); `optimiser` makes a torch
+    optimiser of [S] (plain gradient descent with `step_size`, if left out).
+    """
+    synthetic = initial.detach().clone().requires_grad_(True)
+    make = optimiser or (lambda parameters: torch.optim.SGD(parameters, lr=step_size))
+    descent = make([synthetic])
+    for step in range(steps):
+        theta = extractors(step) if callable(extractors) else extractors
+        seen = real if batches is None else real[batches(step)]
+        descent.zero_grad()
+        matching_loss(theta, seen, synthetic).backward()
+        descent.step()
+    return synthetic.detach()
+
+
+def fresh_step(gap: torch.Tensor, theta: torch.Tensor, step_size: float, m: int) -> torch.Tensor:
+    """The gap after one step: (I - (2 eta/m) theta^T theta) D, for gaps (..., d), extractors (..., k, d)."""
+    along = theta @ gap.unsqueeze(-1)
+    return gap - (2 * step_size / m) * (theta.mT @ along).squeeze(-1)
+
+
+def row_space_projection(theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Project a vector (d,) on the row space of one extractor (k, d): what a theta kept for ever can see."""
+    basis = torch.linalg.svd(theta, full_matrices=False).Vh
+    return basis.mT @ (basis @ vector)
+
+
+# --- minibatches (1.2) -----------------------------------------------------------------------------------
+
+
+def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
+    """Covariance (d, d) of the mean of `batch` of the n images drawn without replacement.
+
+    (Sigma / b) (n - b) / (n - 1), with Sigma the covariance of the images with divisor n.
+    """
+    n = len(real)
+    if not 1 <= batch <= n or n < 2:
+        raise ValueError(f"batch {batch}: allowed are 1 to the number of real images, {n} (at least 2)")
+    centred = real - real.mean(0)
+    return (centred.mT @ centred / n) * ((n - batch) / (batch * (n - 1)))
+
+
+def stationary_covariance(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
+    """Covariance (d, d) of sbar around xbar on the expected loss: g / (2 - g) C, g = 2 eta k / m (v = 1)."""
+    rate = 2 * step_size * k / m
+    if not 0 < rate < 2:
+        raise ValueError(f"step size {step_size}: stationary only between 0 and {largest_step(m, k)}")
+    return rate / (2 - rate) * batch_cov
+
+
+def covariance_step(
+    covariance: torch.Tensor, batch_cov: torch.Tensor, step_size: float, m: int, k: int
+) -> torch.Tensor:
+    """One step of the covariance (d, d) of sbar - xbar with minibatches and fresh Gaussian theta (v = 1).
+
+    M' = M - 2 a k M + a^2 k [(k+1)(M + C) + tr(M + C) I], a = 2 eta / m, from
+    E[Theta M Theta] = k (k+1) M + k tr(M) I for the Wishart matrix Theta = theta^T theta.
+    """
+    a = 2 * step_size / m
+    both = covariance + batch_cov
+    identity = torch.eye(len(both), dtype=both.dtype, device=both.device)
+    return (1 - 2 * a * k) * covariance + a**2 * k * ((k + 1) * both + both.trace() * identity)
+
+
+def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
+    """The fixed point (d, d) of `covariance_step`: fresh extractors spread the noise over every direction.
+
+    With a = 2 eta / m: tr M = a (k+d+1) / (2 - a (k+d+1)) tr C and
+    M = a [(k+1) C + tr(M + C) I] / (2 - a (k+1)).
+    """
+    d = len(batch_cov)
+    a = 2 * step_size / m
+    if not 0 < a * (k + d + 1) < 2:
+        raise ValueError(
+            f"step size {step_size}: stationary only between 0 and {largest_step_fresh(m, k, d)}"
+        )
+    trace = batch_cov.trace() * (1 + a * (k + d + 1) / (2 - a * (k + d + 1)))
+    identity = torch.eye(d, dtype=batch_cov.dtype, device=batch_cov.device)
+    return a * ((k + 1) * batch_cov + trace * identity) / (2 - a * (k + 1))
+
+
+# --- one sample (1.3) ------------------------------------------------------------------------------------
+
+
+def removal_shift(real: torch.Tensor, index: int) -> torch.Tensor:
+    """How every s_j (d,) moves when image `index` is removed, the initialisation being the same.
+
+    mean of the others - mean of all = (mean of the others - x) / n; its norm is at most 2 B / n if
+    ||x|| <= B for every image.
+    """
+    n = len(real)
+    if n < 2 or not 0 <= index < n:
+        raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
+    others = (real.sum(0) - real[index]) / (n - 1)
+    return (others - real[index]) / n
+
+
+def without(real: torch.Tensor, index: int) -> torch.Tensor:
+    """The real images (n - 1, d) without image `index`."""
+    return torch.cat([real[:index], real[index + 1 :]])
+
+
+def recover_from_one(synthetic: torch.Tensor, known_index: int, known: torch.Tensor) -> torch.Tensor:
+    """The initial images (m, d) of a linear run from real images, given one of them: s_j - s_i + x_i."""
+    return synthetic - synthetic[known_index] + known
+
+
+def recover_from_black(synthetic: torch.Tensor) -> torch.Tensor:
+    """A guess at the initial images (m, d) with no image known: the darkest of the m at each pixel is black.
+
+    Real initialisation adds one common image to all, s_j = x_j + c. Where some x_j is black (0), c is the
+    minimum over j, and every image is right there. Photographs have few black pixels, line drawings many.
+    """
+    return synthetic - synthetic.amin(0)

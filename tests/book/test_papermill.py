@@ -1,0 +1,76 @@
+"""Every chapter runs through papermill with parameters that are not its own, and refuses wrong ones."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from privacy_for_free import data, devices, records
+
+CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}
+
+
+def run(chapter: Path, folder: Path, **parameters: object) -> nbformat.NotebookNode:
+    return papermill.execute_notebook(
+        chapter, folder / "out.ipynb", parameters=parameters, cwd=folder, progress_bar=False
+    )
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_parameters_cell_names_the_contract(chapter):
+    cells = [
+        cell
+        for cell in nbformat.read(chapter, as_version=4).cells
+        if "parameters" in cell.metadata.get("tags", [])
+    ]
+    assert len(cells) == 1
+    names = {line.split("=")[0].strip() for line in cells[0].source.splitlines() if "=" in line}
+    assert names == PARAMETERS
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_runs_with_another_seed_and_no_records(chapter, tmp_path):
+    run(chapter, tmp_path, seed=7, device="cpu", results_dir=str(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()  # a smoke run writes nothing
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_runs_on_cifar10(chapter, tmp_path, full_data):
+    run(chapter, tmp_path, dataset="cifar10", seed=7, data_root=full_data)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"dataset": "nonsense"}, data.NAMES),
+        ({"profile": "huge"}, records.PROFILES),
+        ({"device": "tpu"}, devices.KNOWN),
+        ({"seed": -1}, ("-1", "from 0 up")),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_stops_at_a_wrong_value(wrong, says, tmp_path):
+    chapter = next(path for path in CHAPTERS if path.stem == "linear_check")
+    with pytest.raises(PapermillExecutionError) as error:
+        run(chapter, tmp_path, **wrong)
+    for word in says:
+        assert word in str(error.value)
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    failed = [cell for cell in executed if any(o.output_type == "error" for o in cell.get("outputs", []))]
+    own = [
+        c
+        for c in executed
+        if c.cell_type == "code" and not {"parameters", "injected-parameters"} & set(c.metadata.tags)
+    ]
+    assert failed[-1].source == own[0].source  # the first cell after the parameters; nothing ran before it
+
+
+def test_cuda_without_a_gpu_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
+    chapter = next(path for path in CHAPTERS if path.stem == "linear_check")
+    with pytest.raises(PapermillExecutionError, match="no CUDA GPU on this machine"):
+        run(chapter, tmp_path, device="cuda")

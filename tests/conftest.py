@@ -1,0 +1,20 @@
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def full_data() -> str:
+    """The folder of the full data sets, or a skip that says how to have them."""
+    folder = os.environ.get("PRIVACY_FOR_FREE_DATA")
+    if not folder:
+        pytest.skip("needs the full data sets: set PRIVACY_FOR_FREE_DATA to their folder (README, Data)")
+    return folder
