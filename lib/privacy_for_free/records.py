@@ -129,6 +129,7 @@ def run(
     columns = (*experiment.COLUMNS, "task")
     if results_dir is None:
         blocks = _work(experiment, dataset, parameters, seed, place, meta, {}, progress, lambda _: None)
+        meta["complete"] = True
         return Record(_frame(_table_text(columns, blocks)), meta)
     store = Store(Path(results_dir), experiment.NAME, dataset.name, profile)
     if store.exists() and not restart:
