@@ -48,6 +48,13 @@ class Chapter:
         found = {name: records.largest(experiment, name, self.results_dir) for name in names}
         return {name: record for name, record in found.items() if record} or {self.dataset: live}
 
+    def glue(self, **values: object) -> None:
+        """Hand numbers to the prose: each is inserted by {glue:text}`name:format`."""
+        from myst_nb import glue
+
+        for name, value in values.items():
+            glue(name, value.item() if hasattr(value, "item") else value, display=False)
+
 
 def open_chapter(
     dataset: str,

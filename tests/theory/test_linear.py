@@ -223,3 +223,21 @@ def test_flatten_pools_and_refuses_what_does_not_divide():
     assert linear.flatten(images, 2).tolist() == [[2.5, 4.5, 10.5, 12.5]]
     with pytest.raises(ValueError, match="divisors"):
         linear.flatten(images, 3)
+
+
+def test_four_descents_follow_their_predictions():
+    real, m, k, d = normal(40, 12), 3, 4, 12
+    step = 0.5 * linear.largest_step_fresh(m, k, d)
+    runs = [
+        linear.compare_descents(
+            normal(m, d, seed=1), real, k, 30, step, 8, lambda *name, r=run: generator(r, *name)
+        )
+        for run in range(300)
+    ]
+    for name in runs[0]:
+        squares = torch.stack([run[name][0] for run in runs]).square()
+        expected = runs[0][name][1].square()
+        times = [30] if name == "one extractor" else [1, 5, 20]
+        for time in times:
+            error = float(squares[:, time].std()) / math.sqrt(len(runs))
+            assert abs(float(squares[:, time].mean() - expected[time])) < 4 * error + 1e-6, (name, time)

@@ -176,6 +176,53 @@ def descend(
     return synthetic.detach()
 
 
+def compare_descents(
+    initial: torch.Tensor,
+    real: torch.Tensor,
+    k: int,
+    steps: int,
+    step_size: float,
+    batch: int,
+    draw: Callable[..., torch.Generator],
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Follow the length of the gap under four ways to draw, from one start, with Gaussian theta of v = 1.
+
+    Returns, for "expected loss", "fresh extractors", "fresh extractors, minibatches" and "one extractor", the
+    lengths that were run and the root mean squares that theory predicts, each (steps + 1,) and relative to
+    the start; for one extractor the prediction is where it ends, sqrt(1 - k/d) on average over theta.
+    `draw(purpose, *index)` makes the generators.
+    """
+    (m, d), mean = initial.shape, real.mean(0, keepdim=True)
+    kept = random_extractors(1, k, d, draw("kept"))
+    ways = {
+        "expected loss": (balanced_extractors(k, d, draw("balanced")), None),
+        "fresh extractors": (lambda step: random_extractors(1, k, d, draw("fresh", step)), None),
+        "fresh extractors, minibatches": (
+            lambda step: random_extractors(1, k, d, draw("both", step)),
+            lambda step: torch.randperm(len(real), generator=draw("batch", step), device=real.device)[:batch],
+        ),
+        "one extractor": (kept, None),
+    }
+    factor = mean_square_factor(step_size, m, k, d)
+    added = (2 * step_size / m) ** 2 * k * (k + d + 1) * float(batch_covariance(real, batch).trace())
+    start = (mean - initial.mean(0)).norm()
+    found = {}
+    for name, (extractors, batches) in ways.items():
+        synthetic, lengths, square = initial, [1.0], [1.0]
+        for step in range(steps):
+            theta = extractors(step) if callable(extractors) else extractors
+            seen = mean if batches is None else real[batches(step)]
+            synthetic = descend(synthetic, seen, theta, 1, step_size)
+            lengths.append(float((mean - synthetic.mean(0)).norm() / start))
+            square.append(factor * square[-1] + (added / float(start) ** 2 if batches else 0.0))
+        if name == "expected loss":
+            square = [contraction(step_size, m, k) ** (2 * step) for step in range(steps + 1)]
+        if name == "one extractor":
+            square = [1 - k / d] * (steps + 1)
+        found[name] = torch.tensor(lengths), torch.tensor(square).sqrt()
+    return found
+
+
 def fresh_step(gap: torch.Tensor, theta: torch.Tensor, step_size: float, m: int) -> torch.Tensor:
     """The gap after one step: (I - (2 eta/m) theta^T theta) D, for gaps (..., d), extractors (..., k, d)."""
     along = theta @ gap.unsqueeze(-1)

@@ -28,7 +28,7 @@ def _extractor(k: int, d: int) -> tuple[sp.Matrix, list[sp.Symbol]]:
 
 
 def loss_residual(k: int, d: int) -> sp.Expr:
-    """Proposition 1.1: E ||theta D||^2 - v k ||D||^2."""
+    """Minimisers: E ||theta D||^2 - v k ||D||^2."""
     theta, entries = _extractor(k, d)
     gap, variance = sp.Matrix(sp.symbols(f"D:{d}", real=True)), sp.symbols("v", positive=True)
     loss = (theta * gap).dot(theta * gap)
@@ -36,7 +36,7 @@ def loss_residual(k: int, d: int) -> sp.Expr:
 
 
 def gradient_residual(m: int, d: int) -> sp.Matrix:
-    """Proposition 1.2: the gradient of v k ||xbar - sbar||^2 in every s_j, plus (2 v k / m) D, as (m, d)."""
+    """Dynamics: the gradient of v k ||xbar - sbar||^2 in every s_j, plus (2 v k / m) D, as (m, d)."""
     variance, k = sp.symbols("v k", positive=True)
     synthetic = sp.Matrix(m, d, sp.symbols(f"s:{m * d}", real=True))
     mean = sp.Matrix(1, d, sp.symbols(f"xbar:{d}", real=True))
@@ -47,7 +47,7 @@ def gradient_residual(m: int, d: int) -> sp.Matrix:
 
 
 def path_residual() -> sp.Expr:
-    """Proposition 1.2: D_t = (1 - 2 eta v k / m)^t D_0 solves D_{t+1} = D_t - 2 eta v k / m D_t."""
+    """Dynamics: D_t = (1 - 2 eta v k / m)^t D_0 solves D_{t+1} = D_t - 2 eta v k / m D_t."""
     t, gap = sp.symbols("t", integer=True, nonnegative=True), sp.Function("D")
     eta, variance, k, m, start = sp.symbols("eta v k m D_0", positive=True)
     step = 2 * eta * variance * k / m
@@ -56,7 +56,7 @@ def path_residual() -> sp.Expr:
 
 
 def second_moment_residual(k: int, d: int) -> sp.Matrix:
-    """Lemma: E[Theta M Theta] - k (k+1) M - k tr(M) I for a symmetric M, Theta = theta^T theta, v = 1."""
+    """Second moments: E[Theta M Theta] - k (k+1) M - k tr(M) I for a symmetric M, Theta = theta^T theta, v = 1."""
     theta, entries = _extractor(k, d)
     matrix = sp.Matrix(d, d, lambda i, j: sp.Symbol(f"M{min(i, j)}{max(i, j)}", real=True))
     product = theta.T * theta * matrix * theta.T * theta
@@ -65,7 +65,7 @@ def second_moment_residual(k: int, d: int) -> sp.Matrix:
 
 
 def mean_square_residual(k: int, d: int) -> sp.Expr:
-    """Proposition 1.3: E ||(I - a Theta) D||^2 - (1 - 2 a k + a^2 k (k+d+1)) ||D||^2."""
+    """Fresh extractors: E ||(I - a Theta) D||^2 - (1 - 2 a k + a^2 k (k+d+1)) ||D||^2."""
     theta, entries = _extractor(k, d)
     gap, a = sp.Matrix(sp.symbols(f"D:{d}", real=True)), sp.symbols("a", positive=True)
     after = gap - a * theta.T * (theta * gap)
@@ -74,7 +74,7 @@ def mean_square_residual(k: int, d: int) -> sp.Expr:
 
 
 def stationary_residuals() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """Proposition 1.4: fixed points of the minibatch noise: fixed theta, then fresh theta's trace and entry.
+    """Minibatches: fixed points of the minibatch noise: fixed theta, then fresh theta's trace and entry.
 
     The fresh case is a scalar computation, since M is a multiple of C plus a multiple of I.
     """
@@ -93,7 +93,7 @@ def stationary_residuals() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
 
 
 def removal_residuals() -> tuple[sp.Expr, sp.Expr]:
-    """Proposition 1.5: the move of the mean, less (without x - x) / n and (mean - x) / (n - 1)."""
+    """One sample: the move of the mean, less (without x - x) / n and (mean - x) / (n - 1)."""
     n, x, rest = sp.symbols("n x R")  # rest: sum of the other n - 1 images
     mean, without = (rest + x) / n, rest / (n - 1)
     return sp.simplify(without - mean - (without - x) / n), sp.simplify(without - mean - (mean - x) / (n - 1))

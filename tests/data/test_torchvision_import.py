@@ -1,0 +1,69 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from privacy_for_free import _torchvision
+
+
+@pytest.fixture
+def unimported(monkeypatch):
+    """Torchvision as installed but not imported: a stand-in for its package and for what imports it."""
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    origin = str(Path("somewhere") / "torchvision" / "__init__.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=origin))
+    monkeypatch.setattr(importlib, "import_module", lambda name: f"module {name}")
+    extension = SimpleNamespace(origin=str(Path("somewhere") / "torchvision" / "_C.so"))
+    monkeypatch.setattr(
+        importlib.machinery.PathFinder,
+        "find_spec",
+        lambda name, path: (
+            extension if (name, path) == ("_C", [str(Path("somewhere") / "torchvision")]) else None
+        ),
+    )
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_schemas_are_declared_only_where_the_extension_does_not_load(unimported, monkeypatch, loads):
+    declared, tried = [], []
+
+    def load_library(path):
+        tried.append(path)
+        if not loads:
+            raise OSError("libcudart.so: cannot open shared object file")
+
+    monkeypatch.setattr(torch.ops, "load_library", load_library)
+    monkeypatch.setattr(_torchvision, "_declare_operators", lambda: declared.append(True))
+    assert _torchvision.import_torchvision() == "module torchvision"
+    assert tried == [str(Path("somewhere") / "torchvision" / "_C.so")]
+    assert declared == ([] if loads else [True])
+
+
+def test_an_imported_torchvision_is_left_alone(monkeypatch):
+    stand_in = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "torchvision", stand_in)
+    monkeypatch.setattr(_torchvision, "_extension_loads", lambda package: pytest.fail("tried the extension"))
+    assert _torchvision.import_torchvision() is stand_in
+
+
+@pytest.mark.parametrize("attempt_first", [False, True])
+def test_the_import_works_also_after_a_plain_one_failed(attempt_first):
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("needs the package torchvision: pip install 'privacy-for-free[data]'")
+    program = """
+import contextlib
+from privacy_for_free._torchvision import import_torchvision
+if ATTEMPT:
+    with contextlib.suppress(RuntimeError):
+        import torchvision
+assert import_torchvision() is import_torchvision()
+print(import_torchvision().datasets.CIFAR10.__name__)
+"""
+    library = str(Path(_torchvision.__file__).parents[1])
+    command = [sys.executable, "-W", "error", "-c", program.replace("ATTEMPT", str(attempt_first))]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=library)
+    assert output.stdout == "CIFAR10\n"
