@@ -40,5 +40,5 @@ def test_unknown_module_is_refused():
 
 
 def test_machine_and_versions_are_stated():
-    assert "threads" in provenance.machine(torch.device("cpu"))
+    assert "thread" in provenance.machine(torch.device("cpu"))
     assert provenance.versions()["torch"].startswith("2.")

@@ -101,7 +101,8 @@ def _git(*arguments: str) -> str:
 
 def machine(device: torch.device) -> str:
     """Describe what the last bits of a result depend on, in words: processor, threads, GPU if used."""
-    words = f"{_processor()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    words = f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
         words += f", {torch.cuda.get_device_name(device)}"
     return words

@@ -56,7 +56,7 @@ def path_residual() -> sp.Expr:
 
 
 def second_moment_residual(k: int, d: int) -> sp.Matrix:
-    """Second moments: E[Theta M Theta] - k (k+1) M - k tr(M) I for a symmetric M, Theta = theta^T theta, v = 1."""
+    """Second moments, v = 1: E[Theta M Theta] - k (k+1) M - k tr(M) I, M symmetric, Theta = theta^T theta."""
     theta, entries = _extractor(k, d)
     matrix = sp.Matrix(d, d, lambda i, j: sp.Symbol(f"M{min(i, j)}{max(i, j)}", real=True))
     product = theta.T * theta * matrix * theta.T * theta
