@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from privacy_for_free import data, devices, experiments, figures, records
 from privacy_for_free.randomness import derived_seed
@@ -26,6 +26,7 @@ class Chapter:
         """The data set, loaded at first use."""
         return data.load(self.dataset, self.data_root)
 
+    @cache  # noqa: B019  a chapter lives as long as its kernel
     def run(self, experiment: str) -> records.Record:
         """Run an experiment with the chapter's parameters: smoke in memory, a larger profile into records."""
         live = self.profile == "smoke"
@@ -39,14 +40,16 @@ class Chapter:
             progress=not live,
         )
 
-    def recorded(self, experiment: str, live: records.Record) -> dict[str, records.Record]:
-        """The largest record of each recorded data set and of the chapter's own; the live run if none.
+    def recorded(self, experiment: str) -> dict[str, records.Record]:
+        """The largest record of each recorded data set and of the chapter's own; a run if there is none.
 
-        Chapters draw from these, and say so under each figure with `Record.provenance`.
+        Chapters draw from these, and say so with `Record.provenance`.
         """
         names = dict.fromkeys((*RECORDED, self.dataset))
         found = {name: records.largest(experiment, name, self.results_dir) for name in names}
-        return {name: record for name, record in found.items() if record} or {self.dataset: live}
+        return {name: record for name, record in found.items() if record} or {
+            self.dataset: self.run(experiment)
+        }
 
     def glue(self, **values: object) -> None:
         """Hand numbers to the prose: each is inserted by {glue:text}`name:format`."""

@@ -145,20 +145,27 @@ def test_plane_is_orthonormal(shape):
     torch.testing.assert_close(bright, torch.tensor([[1.0, 0.0]], dtype=torch.float64))
 
 
+def test_project_is_scaling_then_the_plane():
+    images = dataset(each=200).train_images  # more than are projected at a time
+    naive = gibbs_ratio.scale(images) @ gibbs_ratio.plane((3, 6, 5))
+    torch.testing.assert_close(gibbs_ratio.project(images), naive)
+
+
 def test_sets_of_one_replicate_are_nested_and_synthetic_means_are_right():
     small, large = (gibbs_ratio._Problem(TINY, dataset(), 5, n, 0, CPU) for n in (12, 40))
     assert small.classes == large.classes
-    torch.testing.assert_close(small.images(0), large.images(0)[:12])
-    points, _, pool = small.in_plane()
+    (images, followed), (more_images, also_followed) = small.in_full, large.in_full
+    np.testing.assert_array_equal(images, more_images[:12])
+    assert followed == also_followed
+    points, _, pool = small.in_plane
     assert len(pool) == 40
     torch.testing.assert_close(small.synthetic(points, 0, 4).mean(0), points.mean(0))
-    assert small.images(0)[small.in_full()[1]].equal(large.images(0)[large.in_full()[1]])
 
 
 def test_logistic_tries_the_worst_removal():
     # The row tries the corners of the hull; trying all 40 images finds none worse, beyond second order.
     problem = gibbs_ratio._Problem(TINY, dataset(), 5, 40, 0, CPU)
-    points, others, _ = problem.in_plane()
+    points, others, _ = problem.in_plane
     _, everything = gibbs_ratio._condensed_logistic(problem, 4, points, others, gibbs.removal_shifts(points))
     corners = {row["m"]: row for row in rows_of("logistic", 40)}[4]
     assert corners["tried"] < everything["tried"] == 40
@@ -180,7 +187,7 @@ def test_replacements_tried_are_close_to_the_worst_of_all(monkeypatch, model):
 
 def test_all_data_row_against_plain_sums():
     problem = gibbs_ratio._Problem(TINY, dataset(), 5, 12, 0, CPU)
-    points, others, pool = problem.in_plane()
+    points, others, pool = problem.in_plane
     leaving, coming = gibbs_ratio._replacements(problem, points, pool)
     theta, prior = gibbs.disk_grid(TINY.disk_radius, *TINY.grid)
     tau = 4 * TINY.disk_radius / TINY.epsilon0 * 12 / 4
@@ -201,7 +208,7 @@ def test_all_data_row_against_plain_sums():
 
 
 def test_gaussian_rows_take_the_worst_of_all_removals():
-    images = gibbs_ratio._Problem(TINY, dataset(), 5, 12, 0, CPU).images(0).numpy()
+    images = gibbs_ratio._Problem(TINY, dataset(), 5, 12, 0, CPU).in_full[0]
     mean = images.mean(0)
     row = {row["m"]: row for row in rows_of("gaussian", 12)}[4]
     shifts = [np.delete(images, i, 0).mean(0) - mean for i in range(12)]

@@ -33,6 +33,7 @@ The largest over x in T falls more slowly than 1/n on real images: a larger T ho
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -159,6 +160,12 @@ def plane(shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.nn.functional.normalize(images.flatten(1), dim=1).T
 
 
+def project(images: torch.Tensor) -> torch.Tensor:
+    """Return the coordinates (k, 2) of scaled images (k, C, H, W) in `plane`; a few at a time, for memory."""
+    basis = plane(tuple(images.shape[1:]))
+    return torch.cat([scale(part) @ basis for part in images.split(500)])
+
+
 def fitting_sizes(sizes: tuple[int, ...], dataset) -> list[int]:
     """Return the sizes no larger than the smallest class; ValueError when there is none."""
     smallest = int(dataset.train_labels.bincount(minlength=len(dataset.classes)).min())
@@ -274,25 +281,22 @@ class _Problem:
             for pool, c in zip(self._pools, self.classes, strict=True)
         ]
 
-    def images(self, side: int) -> torch.Tensor:
-        """T of one class, (n, d); side 0 is the class of x."""
-        return scale(self._pools[side][self._orders[side][: self.n]])
-
+    @cached_property
     def in_full(self) -> tuple[np.ndarray, int]:
         """T of the class of x, (n, d), and the row of the x that is followed."""
-        images = self.images(0)
+        images = scale(self._pools[0][self._orders[0][: self.n]])
         return images.numpy(), _followed(images, images[:FOLLOWED])
 
+    @cached_property
     def in_plane(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """T of both classes, and all images of the class of x, projected: (n, 2), (n, 2), (pool, 2)."""
-        basis = plane(self.shape)
-        pool = scale(self._pools[0]) @ basis
-        return pool[self._orders[0][: self.n]], self.images(1) @ basis, pool
+        pool, other_order = project(self._pools[0]), self._orders[1][: self.n]
+        return pool[self._orders[0][: self.n]], project(self._pools[1][other_order]), pool
 
     def synthetic(self, points: torch.Tensor, side: int, m: int) -> torch.Tensor:
         """S of one class in the plane, (m, 2): noise images, moved so that their mean is that of `points`."""
         stream = generator(self.seed, "gibbs_ratio initial", self.replicate, self.classes[side], m)
-        initial = scale(torch.rand(m, *self.shape, generator=stream)) @ plane(self.shape)
+        initial = project(torch.rand(m, *self.shape, generator=stream))
         return initial + points.mean(0) - initial.mean(0)
 
     def temperature(self, lipschitz: float) -> float:
@@ -316,7 +320,7 @@ def _gaussian(problem: _Problem, m: int) -> tuple[float, dict]:
     rho = problem.parameters.ball_radius
     lipschitz = rho + RADIUS
     temperature = problem.temperature(lipschitz)
-    images, followed = problem.in_full()
+    images, followed = problem.in_full
     shifts = gibbs.removal_shifts(images)
     norms = np.linalg.norm(shifts, axis=1)
     observed = gibbs.gaussian_log_ratio(images.mean(0), shifts, m, temperature, rho)
@@ -326,7 +330,7 @@ def _gaussian(problem: _Problem, m: int) -> tuple[float, dict]:
 
 def _gaussian_kl(problem: _Problem, m: int) -> tuple[float, dict]:
     temperature = problem.temperature(problem.parameters.ball_radius + RADIUS)
-    images, followed = problem.in_full()
+    images, followed = problem.in_full
     norms = np.linalg.norm(gibbs.removal_shifts(images), axis=1)
     observed = gibbs.gaussian_kl(norms, m, temperature)
     more = {
@@ -363,7 +367,7 @@ def _condensed_logistic(
 
 
 def _logistic(problem: _Problem, m: int) -> tuple[float, dict]:
-    points, others, pool = problem.in_plane()
+    points, others, pool = problem.in_plane
     corners = np.append(gibbs.extreme_rows(points.numpy()), _followed(points, pool))
     shifts = gibbs.removal_shifts(points)[corners]
     return _condensed_logistic(problem, m, points, others, shifts)
@@ -381,14 +385,14 @@ def _replacements(
 
 
 def _logistic_replace(problem: _Problem, m: int) -> tuple[float, dict]:
-    points, others, pool = problem.in_plane()
+    points, others, pool = problem.in_plane
     leaving, coming = _replacements(problem, points, pool)
     lipschitz, row = _condensed_logistic(problem, m, points, others, (coming - points[leaving]) / problem.n)
     return lipschitz, row | {"adjacency": "replace"}
 
 
 def _logistic_all_data(problem: _Problem, m: int) -> tuple[float, dict]:
-    points, others, pool = (part.to(problem.device) for part in problem.in_plane())
+    points, others, pool = (part.to(problem.device) for part in problem.in_plane)
     leaving, coming = _replacements(problem, points.cpu(), pool.cpu())
     lipschitz = problem.parameters.disk_radius
     temperature = problem.temperature(lipschitz) * problem.n / m
@@ -409,7 +413,7 @@ def _logistic_all_data(problem: _Problem, m: int) -> tuple[float, dict]:
 
 
 def _logistic_random_subset(problem: _Problem, m: int) -> tuple[float, dict]:
-    points, others, pool = (part.to(problem.device) for part in problem.in_plane())
+    points, others, pool = (part.to(problem.device) for part in problem.in_plane)
     leaving, coming = _replacements(problem, points.cpu(), pool.cpu())
     lipschitz, ratio = problem.parameters.disk_radius, m / problem.n
     temperature = problem.temperature(lipschitz)
@@ -435,7 +439,7 @@ def _logistic_random_subset(problem: _Problem, m: int) -> tuple[float, dict]:
 
 def _network(problem: _Problem, m: int, refine: int = 1) -> tuple[float, dict]:
     p, device = problem.parameters, problem.device
-    points, others, pool = problem.in_plane()
+    points, others, pool = problem.in_plane
     shifts = gibbs.removal_shifts(points)
     corners = shifts[gibbs.extreme_rows(points.numpy())]
     farthest = corners.norm(dim=1).argsort(descending=True, stable=True)[: p.removals]

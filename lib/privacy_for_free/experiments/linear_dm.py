@@ -335,9 +335,9 @@ def batch_noise(case: Case) -> Iterator[dict[str, object]]:
         main = covariance @ main
         main = main / main.norm()
 
-    def batch_means(purpose: str, step: int, chains: int) -> torch.Tensor:
+    def batch_means(generator: torch.Generator, chains: int) -> torch.Tensor:
         """Means of independent minibatches relative to xbar (chains, d): one 0-1 matrix product."""
-        keys = torch.rand((chains, case.n), generator=case.draw(purpose, step), device=centred.device)
+        keys = torch.rand((chains, case.n), generator=generator, device=centred.device)
         inside = keys.argsort(dim=1)[:, :batch]
         weights = torch.zeros((chains, case.n), dtype=centred.dtype, device=centred.device)
         return weights.scatter_(1, inside, 1 / batch) @ centred
@@ -347,18 +347,27 @@ def batch_noise(case: Case) -> Iterator[dict[str, object]]:
     step = rate * case.m / (2 * case.k)
     offset = torch.zeros((chains, case.d), dtype=centred.dtype, device=centred.device)
     for index in range(30):  # 0.5^30 of the start is left
-        offset = offset + rate * (batch_means("minibatch", index, chains) - offset)
+        offset = offset + rate * (batch_means(case.draw("minibatch", index), chains) - offset)
     settled = linear.stationary_covariance(covariance, step, case.m, case.k)
     yield statistical("minibatch_noise_total", float(settled.trace()), offset.square().sum(1))
     yield statistical("minibatch_noise_main", float(main @ settled @ main), (offset @ main).square())
 
-    steps, step = 3, 0.5 * linear.largest_step_fresh(case.m, case.k, case.d)
-    chains = max(200, min(case.chains, case.normals // (10 * steps * case.k * case.d), 2_500_000 // case.n))
-    offset, grown = offset.new_zeros((chains, case.d)), torch.zeros_like(covariance)
-    for index in range(steps):
-        theta = linear.random_extractors(chains, case.k, case.d, case.draw("both", index))
-        pulled = batch_means("both batch", index, chains) - offset
-        offset = offset + (pulled - linear.fresh_step(pulled, theta, step, case.m))
+    # Along one direction a step is a product of two squared normals for each row of theta: with few rows the
+    # tail is heavy, and a mean needs more draws before its standard error can be believed.
+    chains, steps = max(case.chains, 10 * case.chains // case.k), 2
+    step = 0.5 * linear.largest_step_fresh(case.m, case.k, case.d)
+    size = max(1, min(2_500_000 // case.n, 4_000_000 // (case.k * case.d)))
+    total, along = [], []
+    for part, count in enumerate(len(block) for block in torch.arange(chains).split(size)):
+        offset = torch.zeros((count, case.d), dtype=centred.dtype, device=centred.device)
+        for index in range(steps):
+            theta = linear.random_extractors(count, case.k, case.d, case.draw("both", part, index))
+            pulled = batch_means(case.draw("both batch", part, index), count) - offset
+            offset = offset + (pulled - linear.fresh_step(pulled, theta, step, case.m))
+        total.append(offset.square().sum(1))
+        along.append((offset @ main).square())
+    grown = torch.zeros_like(covariance)
+    for _ in range(steps):
         grown = linear.covariance_step(grown, covariance, step, case.m, case.k)
-    yield statistical("both_noises_total", float(grown.trace()), offset.square().sum(1))
-    yield statistical("both_noises_main", float(main @ grown @ main), (offset @ main).square())
+    yield statistical("both_noises_total", float(grown.trace()), torch.cat(total))
+    yield statistical("both_noises_main", float(main @ grown @ main), torch.cat(along))
