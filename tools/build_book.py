@@ -30,7 +30,8 @@ def main() -> int:
     if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(CACHE, ignore_errors=True)
         shutil.rmtree(ROOT / "_build", ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(ROOT), "--warningiserror", "--keep-going"]
+    builder = Path(sys.executable).with_name("jupyter-book")
+    command = [builder, "build", str(ROOT), "--warningiserror", "--keep-going"]
     status = subprocess.run(command, check=False).returncode
     if status == 0:
         CACHE.mkdir(exist_ok=True)
