@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
 
 
 @pytest.fixture(scope="session")
@@ -12,9 +13,8 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def full_data() -> str:
+def full_data() -> Path:
     """The folder of the full data sets, or a skip that says how to have them."""
-    folder = os.environ.get("PRIVACY_FOR_FREE_DATA")
-    if not folder:
+    if not FULL_DATA:
         pytest.skip("needs the full data sets: set PRIVACY_FOR_FREE_DATA to their folder (README, Data)")
-    return folder
+    return Path(FULL_DATA)

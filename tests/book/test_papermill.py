@@ -40,7 +40,7 @@ def test_runs_with_another_seed_and_no_records(chapter, tmp_path):
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_runs_on_cifar10(chapter, tmp_path, full_data):
-    run(chapter, tmp_path, dataset="cifar10", seed=7, data_root=full_data)
+    run(chapter, tmp_path, dataset="cifar10", seed=7, data_root=str(full_data))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 import contextlib
 import gzip
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,22 +7,11 @@ import pytest
 from privacy_for_free.data import idx
 from privacy_for_free.data.files import md5
 
-FULL_DATA_ROOT = os.environ.get("PRIVACY_FOR_FREE_DATA")
-
 
 @pytest.fixture(autouse=True)
 def no_default_data_root(monkeypatch):
     """Tests name their data root; the caller's environment must not supply one."""
     monkeypatch.delenv("PRIVACY_FOR_FREE_DATA", raising=False)
-
-
-@pytest.fixture(scope="session")
-def full_data_root():
-    """The folder with the full data sets, or a skip that says how to provide it."""
-    root = FULL_DATA_ROOT
-    if not root:
-        pytest.skip("needs the full data sets: set PRIVACY_FOR_FREE_DATA (see README)")
-    return Path(root)
 
 
 @pytest.fixture

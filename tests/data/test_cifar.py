@@ -92,8 +92,8 @@ def test_download_goes_aside_first(batches, tmp_path, monkeypatch, untouched, to
     assert data.sha256 == load("cifar10", tmp_path).sha256
 
 
-def test_full_cifar10(full_data_root, torchvision_datasets):
-    data = load("cifar10", full_data_root)
+def test_full_cifar10(full_data, torchvision_datasets):
+    data = load("cifar10", full_data)
     assert data.sha256 == FULL_SHA256
     assert data.train_images.shape == (50000, 3, 32, 32)
     assert data.test_images.shape == (10000, 3, 32, 32)

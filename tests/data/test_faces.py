@@ -260,13 +260,12 @@ def test_fairface_lists_that_say_something_else(fairface, tmp_path, untouched):
         load("fairface", tmp_path)
 
 
-def test_full_fairface(full_data_root, image_module):
+def test_full_fairface(full_data, image_module):
     if not any(
-        (folder / "fairface_label_train.csv").is_file()
-        for folder in (full_data_root, full_data_root / "fairface")
+        (folder / "fairface_label_train.csv").is_file() for folder in (full_data, full_data / "fairface")
     ):
         pytest.skip("needs FairFace in PRIVACY_FOR_FREE_DATA (see README)")
-    data = load("fairface", full_data_root)
+    data = load("fairface", full_data)
     assert data.train_images.shape[1:] == (3, 32, 32)
     images = torch.cat([data.train_images, data.test_images])
     distinct = {image.numpy().tobytes() for image in images}

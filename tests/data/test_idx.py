@@ -255,10 +255,10 @@ def test_full_fashion_mnist_by_two_routes(full_fashion_mnist, tmp_path):
         assert np.allclose([data.mean.item(), data.std.item()], [0.2860, 0.3530], atol=1e-4)
 
 
-def test_full_mnist(full_data_root):
-    if not any((full_data_root / place).is_dir() for place in PLACES["mnist"][1:]):
+def test_full_mnist(full_data):
+    if not any((full_data / place).is_dir() for place in PLACES["mnist"][1:]):
         pytest.skip("needs the full MNIST in PRIVACY_FOR_FREE_DATA (see README)")
-    data = load("mnist", full_data_root)
+    data = load("mnist", full_data)
     assert data.train_images.shape == (60000, 1, 28, 28)
     assert data.train_labels.bincount().tolist() == [
         5923,

@@ -1,0 +1,65 @@
+"""Chapters check their parameters before any work, and draw from the largest record there is."""
+
+import pytest
+
+from privacy_for_free import experiments, records
+from privacy_for_free.chapter import open_chapter
+
+GOOD = {"dataset": "fashion_mnist_mini", "profile": "smoke", "seed": 0, "device": "cpu"}
+
+
+def chapter(results_dir=None, **changed):
+    return open_chapter(**{**GOOD, **changed}, data_root=None, results_dir=results_dir)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"dataset": "nonsense"}, "fashion_mnist_mini, fashion_mnist"),
+        ({"profile": "nonsense"}, "smoke, laptop, paper"),
+        ({"device": "nonsense"}, "auto, cpu, cuda"),
+        ({"seed": "0"}, "from 0 up"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_allowed(wrong, says):
+    with pytest.raises(ValueError, match=says) as error:
+        chapter(**wrong)
+    assert repr(next(iter(wrong.values()))) in str(error.value)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Records by data set, and a live run that counts its calls."""
+    calls = []
+
+    def largest(name, dataset, results_dir):
+        return f"{dataset} record" if (results_dir, dataset) in calls[0] else None
+
+    def run(*arguments, **options):
+        calls.append(options["results_dir"])
+        return "live"
+
+    monkeypatch.setattr(records, "largest", largest)
+    monkeypatch.setattr(records, "run", run)
+    monkeypatch.setattr(experiments, "get", lambda name: name)
+    return calls
+
+
+def test_records_of_the_book_are_drawn_with_the_chapters_own(fake):
+    fake.append({(None, "cifar10"), (None, "fashion_mnist_mini")})
+    assert list(chapter().recorded("toy")) == ["cifar10", "fashion_mnist_mini"]
+    assert len(fake) == 1  # nothing was run
+
+
+def test_without_records_the_live_run_is_drawn_once(fake):
+    fake.append(set())
+    opened = chapter("elsewhere")
+    assert opened.recorded("toy") == {"fashion_mnist_mini": "live"}
+    assert opened.run("toy") == "live"
+    assert fake[1:] == [None]  # in memory, and not again
+
+
+def test_larger_profiles_are_recorded(fake):
+    fake.append(set())
+    chapter("elsewhere", profile="laptop").run("toy")
+    assert fake[1:] == ["elsewhere"]
