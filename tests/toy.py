@@ -18,7 +18,7 @@ class Parameters:
 
 
 PROFILES = {"smoke": Parameters(3, 1.0), "laptop": Parameters(6, 2.0), "paper": Parameters(9, 3.0)}
-DATA = SimpleNamespace(name="toy_data", sha256="d" * 64)
+DATA = SimpleNamespace(name="toy_data", sha256="d" * 64, normalised=False)
 
 
 def tasks(parameters, dataset):

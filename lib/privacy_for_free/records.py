@@ -120,7 +120,7 @@ def run(
         "machine": provenance.machine(place),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "data_sha256": dataset.sha256,
+        "data_sha256": dataset.sha256 + (" normalised" if dataset.normalised else ""),
         "source_sha256": provenance.source_sha256(experiment.__name__),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": 0.0,

@@ -11,7 +11,9 @@ from privacy_for_free.randomness import generator
 from privacy_for_free.theory import linear
 
 IMAGES = torch.rand((40, 3, 8, 8), generator=generator(0, "toy images"))
-DATA = SimpleNamespace(name="toy", sha256="0" * 64, classes=("a", "b"), of_class=lambda index: IMAGES + index)
+DATA = SimpleNamespace(
+    name="toy", sha256="0" * 64, normalised=False, classes=("a", "b"), of_class=lambda index: IMAGES + index
+)
 SMALL = linear_dm.Parameters((2, 4), (3, 7), ((12, 1), (40, 3)), normals=300_000, chains=300)
 
 
