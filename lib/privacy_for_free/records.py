@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import fcntl
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -128,7 +129,7 @@ def run(
     }
     columns = (*experiment.COLUMNS, "task")
     if results_dir is None:
-        blocks = _work(experiment, dataset, parameters, seed, place, meta, {}, progress, lambda _: None)
+        blocks = _work(experiment, dataset, parameters, seed, place, meta, {}, progress, lambda _: None, None)
         meta["complete"] = True
         return Record(_frame(_table_text(columns, blocks)), meta)
     store = Store(Path(results_dir), experiment.NAME, dataset.name, profile)
@@ -146,7 +147,7 @@ def run(
 
         if not blocks:
             save(blocks)
-        blocks = _work(experiment, dataset, parameters, seed, place, meta, blocks, progress, save)
+        blocks = _work(experiment, dataset, parameters, seed, place, meta, blocks, progress, save, store)
         meta["complete"] = True
         save(blocks)
     return Record(_frame(_table_text(columns, blocks)), meta, store.table)
@@ -162,18 +163,23 @@ def _work(
     blocks: Mapping[int, str],
     progress: bool,
     save: Callable[[Mapping[int, str]], None],
+    store: "Store | None",
 ) -> dict[int, str]:
     """Run the tasks that `blocks` lacks, saving after each; return the blocks of all."""
+    keeps = store is not None and "checkpoint" in inspect.signature(experiment.run_task).parameters
     tasks = experiment.tasks(parameters, dataset)
     blocks = dict(blocks)
     missing = [index for index in range(len(tasks)) if index not in blocks]
     for index in _with_progress(missing, len(tasks), progress, experiment.NAME):
         began = time.monotonic()
-        rows = experiment.run_task(tasks[index], parameters, dataset, seed, device)
+        own = {"checkpoint": store.checkpoint(index)} if keeps else {}
+        rows = experiment.run_task(tasks[index], parameters, dataset, seed, device, **own)
         blocks[index] = _block(rows, experiment.COLUMNS, index)
         meta["seconds"] = round(meta["seconds"] + time.monotonic() - began, 3)
         meta["peak_memory_bytes"] = max(meta["peak_memory_bytes"], _peak_memory(device))
         save(blocks)
+        if keeps:
+            own["checkpoint"].unlink(missing_ok=True)
     return blocks
 
 
@@ -208,6 +214,10 @@ class Store:
     def exists(self) -> bool:
         """Whether any part of the record is there."""
         return self.table.exists() or self.sidecar.exists()
+
+    def checkpoint(self, task: int) -> Path:
+        """The file in which a task may keep its state; it is there only while the task is not done."""
+        return self.table.with_suffix(f".{task}.checkpoint")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -294,6 +304,8 @@ class Store:
         for path in (self.table, self.sidecar):
             if path.exists():
                 os.replace(path, attic / f"{path.stem}.{number}{path.suffix}")
+        for path in self.folder.glob(f"{self.table.stem}.*.checkpoint"):
+            path.unlink()
 
 
 def _replace(path: Path, text: str) -> None:

@@ -1,0 +1,184 @@
+"""What is condensed, and what comes out: checked once, the same for every method."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from privacy_for_free.randomness import generator
+
+INITIALISATIONS = ("real", "noise", "noise_matched")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Images, who is a member of which set, and how many synthetic images a class each set is to have.
+
+    images      float32 or float64, N x C x H x W, finite
+    labels      int64, N, values 0 .. classes-1
+    membership  bool, K x N: row k says which images set k is condensed from
+    ipc         synthetic images per class
+    init        "real" (images of the set, drawn without replacement), "noise" (standard normal), or
+                "noise_matched" (normal with the mean and spread of the set's own pixels, per channel)
+    seed        everything random is derived from it, a purpose and an index
+    names       int64, K: what set k's own draws are derived from, so that a set is the same whichever others
+                share the run
+    """
+
+    images: torch.Tensor = field(repr=False)
+    labels: torch.Tensor = field(repr=False)
+    membership: torch.Tensor = field(repr=False)
+    classes: int
+    ipc: int
+    init: str
+    seed: int
+    names: tuple[int, ...]
+
+    @property
+    def sets(self) -> int:
+        """K."""
+        return self.membership.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """K x classes x ipc x C x H x W, the shape of the synthetic images."""
+        return (self.sets, self.classes, self.ipc, *self.images.shape[1:])
+
+    @cached_property
+    def of_class(self) -> tuple[torch.Tensor, ...]:
+        """Indices of each class's images, ascending, int64, on the CPU."""
+        labels = self.labels.cpu()
+        return tuple((labels == c).nonzero()[:, 0] for c in range(self.classes))
+
+    def generator(self, purpose: str, *index: int, device: str | torch.device = "cpu") -> torch.Generator:
+        """Return the generator of one purpose of this run."""
+        return generator(self.seed, f"condensation {purpose}", *index, device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class Condensed:
+    """K synthetic sets.
+
+    images     K x classes x ipc x C x H x W, of the dtype of the real ones
+    labels     K x classes x ipc, int64; K x classes x ipc x classes, of the images' dtype, where learnt
+    initial    int64, K x classes x ipc: which real image an image started from (or is), -1 for noise
+    loss       float64, K x logged steps; steps says which
+    steps      int64, the steps of `loss`
+    snapshots  step -> images as they were before that step, in the shape of `images`
+    seconds    time it took, over all sets, resumed runs included
+    """
+
+    images: torch.Tensor = field(repr=False)
+    labels: torch.Tensor = field(repr=False)
+    initial: torch.Tensor = field(repr=False)
+    loss: torch.Tensor = field(repr=False)
+    steps: torch.Tensor = field(repr=False)
+    snapshots: dict[int, torch.Tensor] = field(repr=False, default_factory=dict)
+    seconds: float = 0.0
+
+    def flat(self, k: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return set k as a training set: images (classes * ipc, C, H, W) and their labels."""
+        return self.images[k].flatten(0, 1), self.labels[k].flatten(0, 1)
+
+
+def hard_labels(sets: int, classes: int, ipc: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return labels int64, K x classes x ipc: the class's own number."""
+    return torch.arange(classes, device=device)[None, :, None].repeat(sets, 1, ipc)
+
+
+def check(
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    membership: torch.Tensor | None,
+    ipc: int,
+    init: str,
+    seed: int,
+    classes: int | None = None,
+    names: tuple[int, ...] | None = None,
+) -> Problem:
+    """Check everything a condensation is given, before any work; ValueError names the value and what is
+    allowed.
+
+    `membership` None stands for one set that holds every image; `classes` None for the largest label plus
+    one.
+    """
+    if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, N x C x H x W"
+        )
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} pixels: allowed are square ones")
+    count = len(images)
+    if labels.shape != (count,) or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, one for each of {count} images"
+        )
+    if count == 0 or int(labels.min()) < 0:
+        raise ValueError(f"labels of {count} images: allowed are one image or more, labels from 0 up")
+    highest = int(labels.max())
+    if classes is None:
+        classes = highest + 1
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes <= highest:
+        raise ValueError(f"classes {classes!r}: the labels go up to {highest}")
+    if membership is None:
+        membership = torch.ones((1, count), dtype=torch.bool, device=labels.device)
+    if membership.dim() != 2 or membership.shape[1] != count or membership.dtype != torch.bool:
+        raise ValueError(
+            f"membership {membership.dtype} {tuple(membership.shape)}: allowed is bool, K x {count}"
+        )
+    if len(membership) == 0:
+        raise ValueError("membership of 0 sets: allowed are one set or more")
+    if isinstance(ipc, bool) or not isinstance(ipc, int) or ipc < 1:
+        raise ValueError(f"ipc {ipc!r}: allowed are whole numbers from 1 up")
+    if init not in INITIALISATIONS:
+        raise ValueError(f"init {init!r}: known are {', '.join(INITIALISATIONS)}")
+    names = tuple(range(len(membership))) if names is None else tuple(names)
+    if len(names) != len(membership) or len(set(names)) != len(names):
+        raise ValueError(f"names {names}: allowed are {len(membership)} different whole numbers, one a set")
+    counts = class_counts(labels, membership, classes)
+    if int(counts.min()) == 0:
+        k, c = (counts == 0).nonzero()[0].tolist()
+        raise ValueError(f"set {k} holds no image of class {c}: every set needs some of each of {classes}")
+    if init == "real" and int(counts.min()) < ipc:
+        k, c = (counts < ipc).nonzero()[0].tolist()
+        raise ValueError(
+            f"ipc {ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most that many"
+        )
+    if not bool(torch.isfinite(images).all()):
+        bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"images: image {bad} has a value that is not finite")
+    return Problem(images, labels, membership, classes, ipc, init, seed, names)
+
+
+def class_counts(labels: torch.Tensor, membership: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return int64, K x classes: how many images of each class each set holds."""
+    counts = torch.zeros((len(membership), classes), dtype=torch.int64, device=membership.device)
+    for c in range(classes):
+        counts[:, c] = membership[:, labels == c].sum(1)
+    return counts
+
+
+def initialise(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the synthetic images before the first step and which real ones they are (-1 for noise).
+
+    Every set draws from a generator of its own, named after the set.
+    """
+    images = problem.images.new_empty(problem.shape)
+    initial = torch.full(problem.shape[:3], -1, dtype=torch.int64, device=images.device)
+    membership = problem.membership.cpu()
+    for k, name in enumerate(problem.names):
+        if problem.init == "real":
+            stream = problem.generator("initial images", name)
+            for c, indices in enumerate(problem.of_class):
+                members = indices[membership[k, indices]]
+                chosen = members[torch.randperm(len(members), generator=stream)[: problem.ipc]]
+                initial[k, c] = chosen.to(initial.device)
+                images[k, c] = problem.images[initial[k, c]]
+        else:
+            stream = problem.generator("initial noise", name)
+            noise = torch.randn(problem.shape[1:], generator=stream, dtype=images.dtype)
+            images[k] = noise.to(images.device)
+            if problem.init == "noise_matched":
+                own = problem.images[problem.membership[k].to(images.device)].transpose(0, 1).flatten(1)
+                images[k] = images[k] * own.std(1)[:, None, None] + own.mean(1)[:, None, None]
+    return images, initial

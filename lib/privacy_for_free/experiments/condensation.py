@@ -1,0 +1,228 @@
+"""Test accuracy of networks trained on condensed data, against images a class, method and initialisation.
+
+A task is one synthetic set of the whole training set: condensed, then used to train a ConvNet and an MLP
+(and, for KIP, kernel ridge regression), each tested on the whole test set. Every set is trained on with the
+same schedule, random subset included; `full`, all training images, gets fewer epochs of far more steps.
+Images are standardised with the training set's mean and spread, as published. Seeds are independent: nothing
+is shared between tasks.
+
+The laptop profile is a reduced experiment: a narrower ConvNet, fewer steps, smaller batches (see PROFILES).
+Its numbers compare methods with each other under one small budget; they are not the published ones.
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from privacy_for_free import networks, training
+from privacy_for_free.condensation import (
+    Herding,
+    Run,
+    condense,
+    distribution_matching,
+    gradient_matching,
+    kernel_inducing_points,
+)
+from privacy_for_free.randomness import derived_seed, generator
+
+if TYPE_CHECKING:
+    from privacy_for_free.data import Dataset
+
+NAME = "condensation"
+COLUMNS = (
+    "method",
+    "init",
+    "ipc",
+    "ratio",
+    "seed",
+    "iterations",
+    "test_accuracy",
+    "seconds",
+    "train_seconds",
+    "evaluator",
+    "images",
+    "width",
+    "epochs",
+    "loss_first",
+    "loss_last",
+)
+FULL = 0  # a task's ipc for `full`
+MLP_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What is condensed and how networks are trained on it. `dsa` with its augmentation removed is dc."""
+
+    cells: tuple[tuple[str, str, int], ...]  # method, init, ipc
+    seeds: int
+    width: int  # of the ConvNet that is tested
+    dm: distribution_matching.Parameters
+    dsa: gradient_matching.Parameters
+    kip: kernel_inducing_points.Parameters
+    herding: Herding
+    schedule: training.Schedule
+    full_schedule: training.Schedule
+
+
+def _cells(
+    ipc: tuple[int, ...], matched: tuple[int, ...], points: tuple[int, ...]
+) -> tuple[tuple[str, str, int], ...]:
+    """Lay out the grid: DM and the selections at every ipc, DC and DSA at `matched`, KIP at `points`."""
+    middle = ipc[len(ipc) // 2]
+    return (
+        *((method, "real", n) for n in ipc for method in ("random_subset", "herding", "dm")),
+        *((method, "real", n) for n in matched for method in ("dc", "dsa")),
+        *(("kip", "real", n) for n in points),
+        *((method, init, middle) for method in ("dm", "dsa", "kip") for init in ("noise", "noise_matched")),
+        ("full", "real", FULL),
+    )
+
+
+PROFILES = {
+    "smoke": Parameters(
+        _cells((1, 2), (1,), (2,)),
+        seeds=1,
+        width=8,
+        dm=distribution_matching.Parameters(iterations=5, batch_real=16, width=8),
+        dsa=gradient_matching.Parameters(iterations=2, batch_real=8, width=8, inner_loop=1),
+        kip=kernel_inducing_points.Parameters(iterations=5, batch_targets=200),
+        herding=Herding(width=8),
+        schedule=training.Schedule(epochs=10),
+        full_schedule=training.Schedule(epochs=1),
+    ),
+    "laptop": Parameters(
+        _cells((1, 10, 50), (1, 10), (1, 10, 50)),
+        seeds=3,
+        width=32,
+        dm=distribution_matching.Parameters(
+            iterations=300, learning_rate=10.0, batch_real=64, width=32, compile=True
+        ),
+        dsa=gradient_matching.Parameters(
+            iterations=30, outer_loop=5, inner_loop=10, batch_real=64, width=32, compile=True
+        ),
+        kip=kernel_inducing_points.Parameters(iterations=100, batch_targets=2000),
+        herding=Herding(width=32),
+        schedule=training.Schedule(epochs=300, compile=True),
+        full_schedule=training.Schedule(epochs=5, compile=True),
+    ),
+    "paper": Parameters(
+        _cells((1, 10, 50), (1, 10, 50), (1, 10, 50)),
+        seeds=5,
+        width=128,
+        dm=distribution_matching.Parameters(compile=True, mixed_precision=True),
+        dsa=gradient_matching.Parameters(compile=True),
+        kip=kernel_inducing_points.Parameters(),
+        herding=Herding(),
+        schedule=training.Schedule(epochs=1000, compile=True),
+        full_schedule=training.Schedule(epochs=100, compile=True),
+    ),
+}
+
+
+class Task(NamedTuple):
+    """One synthetic set."""
+
+    method: str
+    init: str
+    ipc: int
+    replicate: int
+
+
+def tasks(parameters: Parameters, dataset: "Dataset") -> list[Task]:
+    """Return the cells, all with the first seed, then all with the second, and so on."""
+    return [Task(*cell, replicate) for replicate in range(parameters.seeds) for cell in parameters.cells]
+
+
+def standardised(dataset: "Dataset", device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the training and test images, less the training mean, over its spread, on `device`."""
+    images = (dataset.train_images, dataset.test_images)
+    if not dataset.normalised:
+        mean, std = dataset.mean[:, None, None], dataset.std[:, None, None]
+        images = tuple((part - mean) / std for part in images)
+    return tuple(part.to(device) for part in images)
+
+
+def settings(parameters: Parameters, method: str) -> object | None:
+    """Return a method's settings; None for those that have none of their own here."""
+    if method == "dc":
+        return dataclasses.replace(parameters.dsa, augmentation="")
+    return getattr(parameters, method, None)
+
+
+def run_task(
+    task: Task,
+    parameters: Parameters,
+    dataset: "Dataset",
+    seed: int,
+    device: torch.device,
+    checkpoint: Path | None = None,
+) -> list[dict[str, object]]:
+    """Condense one set and test what learns from it; a row for each kind of learner.
+
+    `checkpoint` is a file for the state of a condensation that is cut off.
+    """
+    images, test_images = standardised(dataset, device)
+    labels, test_labels = dataset.train_labels.to(device), dataset.test_labels.to(device)
+    own, classes = settings(parameters, task.method), len(dataset.classes)
+    full = task.method == "full"
+    condensed, began = None, time.perf_counter()
+    if not full:
+        condensed = condense(
+            task.method,
+            images,
+            labels,
+            ipc=task.ipc,
+            init=task.init,
+            parameters=own,
+            generator=generator(seed, "condensation experiment", *task),
+            classes=classes,
+            run=Run(checkpoint=checkpoint),
+        )
+        images, labels = condensed.flat()
+    spent = time.perf_counter() - began
+    if labels.is_floating_point() and own.labels == "fixed":  # one-hot less 1 / classes: train on the class
+        labels = labels.argmax(1)
+    row = {
+        "method": task.method,
+        "init": task.init,
+        "ipc": len(images) // classes if full else task.ipc,
+        "ratio": len(images) / len(dataset.train_labels),
+        "seed": derived_seed(seed, "condensation task", *task) % 10**6,
+        "iterations": getattr(own, "iterations", 0),
+        "seconds": spent,
+        "images": len(images),
+        "loss_first": None,
+        "loss_last": None,
+    }
+    if condensed is not None and condensed.loss.shape[1]:
+        row |= {"loss_first": float(condensed.loss[0, 0]), "loss_last": float(condensed.loss[0, -1])}
+    rows = []
+    schedule = parameters.full_schedule if full else parameters.schedule
+    for kind, width in (("convnet", parameters.width), ("mlp", MLP_WIDTH)):
+        began = time.perf_counter()
+        network = networks.build(kind, tuple(images.shape[1:]), classes, width)
+        trained = training.train(network, images, labels, schedule, derived_seed(seed, "train", *task))
+        train_seconds = time.perf_counter() - began
+        accuracy = training.accuracy(network, trained, test_images, test_labels)
+        rows.append(
+            row
+            | {"evaluator": kind, "width": width, "epochs": schedule.epochs}
+            | {"test_accuracy": accuracy, "train_seconds": train_seconds}
+        )
+    if not full:
+        began = time.perf_counter()
+        targets = condensed.labels[0].flatten(0, 1)
+        if not targets.is_floating_point():
+            targets = torch.nn.functional.one_hot(targets, classes).double() - 1 / classes
+        accuracy = kernel_inducing_points.accuracy(test_images, test_labels, images, targets, parameters.kip)
+        rows.append(
+            row
+            | {"evaluator": "kernel", "width": None, "epochs": None}
+            | {"test_accuracy": accuracy, "train_seconds": time.perf_counter() - began}
+        )
+    return rows
