@@ -27,7 +27,7 @@ records: .venv/installed
 	done; done
 
 bench: .venv/installed
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done
 
 clean:
 	rm -rf _build .jupyter_cache .pytest_cache .ruff_cache .hypothesis

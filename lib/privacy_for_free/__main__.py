@@ -4,6 +4,9 @@ import argparse
 import sys
 
 from privacy_for_free import data, devices, experiments, records
+from privacy_for_free.condensation import CheckpointError, DivergenceError
+
+FAILURES = (ValueError, data.DataError, records.RecordError, CheckpointError, DivergenceError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             results_dir=chosen.results_dir,
             restart=chosen.restart,
         )
-    except (ValueError, data.DataError, records.RecordError) as error:
+    except FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{record.path}\n{record.provenance()}")

@@ -16,8 +16,8 @@ def available() -> bool:
     return torch.cuda.is_available() or any(map(shutil.which, ("g++", "clang++", "c++")))
 
 
-def compiled(function: Callable, wanted: bool = True) -> Callable:
-    """Return `function` compiled for the shapes it is called with, or as it is.
+def compiled(function: Callable, wanted: bool = True, any_shape: bool = False) -> Callable:
+    """Return `function` compiled, for each shape it is called with or for all of them, or as it is.
 
     Compiled and plain results agree up to rounding, not in every bit: whether to compile belongs to an
     experiment's parameters, and whether it was possible to the machine that a record names.
@@ -27,7 +27,7 @@ def compiled(function: Callable, wanted: bool = True) -> Callable:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        fast = torch.compile(function, dynamic=False)
+        fast = torch.compile(function, dynamic=any_shape)
 
     @wraps(function)
     def call(*args, **kwargs):

@@ -96,14 +96,26 @@ class FullyConnected:
             s, p, q = nngp, self._affine(p / 2), self._affine(q / 2)
         return s, ntk
 
-    def _affine(self, products: torch.Tensor) -> torch.Tensor:
-        return self.weight_variance * products + self.bias_variance
-
     def _kernels(self, x: torch.Tensor, z: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         other = x if z is None else z
         _check(x, other)
-        s = self._affine(x @ other.transpose(-1, -2) / x.shape[-1])
+        products = _Gram.apply(x) if z is None else x @ z.transpose(-1, -2)
+        s = self._affine(products / x.shape[-1])
         return self.of_products(s, self.variance(x), self.variance(other), z is None)
+
+
+class _Gram(torch.autograd.Function):
+    """x x^T (..., n, n) of x (..., n, d), with one product in the backward pass instead of two."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x @ x.transpose(-1, -2)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors
+        return (grad + grad.transpose(-1, -2)) @ x
 
 
 class _ArcCosine(torch.autograd.Function):

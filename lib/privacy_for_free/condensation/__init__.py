@@ -49,6 +49,7 @@ class Herding:
 
     features: str = "convnet"
     width: int = 128
+    compile: bool = False
 
 
 def check_method(method: str) -> str:
@@ -131,5 +132,5 @@ def condense(
         return _module(method).condense(problem, parameters, run or Run())
     selection = _module(method)
     if method == "herding":
-        return selection.select_herding(problem, parameters.features, parameters.width)
+        return selection.select_herding(problem, parameters.features, parameters.width, parameters.compile)
     return selection.select_full(problem) if method == "full" else selection.select_random_subset(problem)

@@ -25,9 +25,10 @@ class CheckpointError(RuntimeError):
 class Run:
     """How a condensation is watched and kept; nothing here changes a number.
 
-    checkpoint   file that holds the state every `every` steps, written aside and renamed; a run that finds
-                 its own goes on from there, bitwise as if it had never stopped. Removed by whoever named it.
-    every        steps between checkpoints: what a kill costs at most
+    checkpoint   file that holds the state every `every` steps or `seconds`, whichever is sooner, written
+                 aside and renamed; a run that finds its own goes on from there, bitwise as if it had never
+                 stopped. Removed by whoever named it.
+    every, seconds   what a kill costs at most (and the step in hand)
     log_every    steps between logged losses; the first and the last step are always logged
     snapshots    steps before which the images are kept; the last image set is `Condensed.images`
     progress     a bar on standard error
@@ -35,6 +36,7 @@ class Run:
 
     checkpoint: str | os.PathLike | None = None
     every: int = 100
+    seconds: float = 30.0
     log_every: int = 10
     snapshots: tuple[int, ...] = ()
     progress: bool = False
@@ -44,6 +46,8 @@ class Run:
         for name in ("every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)!r}: allowed are whole numbers from 1 up")
+        if not self.seconds >= 0:
+            raise ValueError(f"seconds {self.seconds!r}: allowed are numbers from 0 up")
 
 
 def fingerprint(method: str, problem: Problem, parameters: object) -> str:
@@ -73,6 +77,7 @@ def descend(
     finite, with the images left as they are, and CheckpointError where the checkpoint is another run's.
     """
     began, spent, first = time.monotonic(), 0.0, 0
+    saved = began
     log: list[tuple[int, torch.Tensor]] = []
     snapshots: dict[int, torch.Tensor] = {}
     key = fingerprint(method, problem, parameters) if run.checkpoint else ""
@@ -91,7 +96,8 @@ def descend(
             raise DivergenceError(_advice(method, problem, parameters, index, losses))
         if index % run.log_every == 0 or index == steps - 1:
             log.append((index, losses))
-        if run.checkpoint and ((index + 1) % run.every == 0 or index == steps - 1):
+        due = (index + 1) % run.every == 0 or time.monotonic() - saved >= run.seconds
+        if run.checkpoint and (due or index == steps - 1):
             _save(
                 Path(run.checkpoint),
                 {
@@ -105,6 +111,7 @@ def descend(
                     "seconds": spent + time.monotonic() - began,
                 },
             )
+            saved = time.monotonic()
     if not bool(torch.isfinite(images).all()):
         raise DivergenceError(_advice(method, problem, parameters, steps, torch.full((1,), torch.nan)))
     if steps in run.snapshots:

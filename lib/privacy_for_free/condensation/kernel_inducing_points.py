@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.compiling import compiled
 from privacy_for_free.condensation.descent import Run, descend, finish
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
 from privacy_for_free.kernels import FullyConnected
@@ -41,6 +42,7 @@ class Parameters:
                      "solve" (fixed while the images are learnt, then the labels that minimise the loss on all
                      of the set; with 0 iterations that is label solve)
     memory           mebibytes of targets held at a time, in float64, and of kernels of the points
+    compile          torch.compile the kernel: a tenth faster
     """
 
     iterations: int = 300
@@ -52,6 +54,7 @@ class Parameters:
     bias_variance: float = 0.01
     labels: str = "fixed"
     memory: int = 64
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what is out of range."""
@@ -213,6 +216,7 @@ class _Stream:
 
     def __init__(self, problem: Problem, parameters: Parameters) -> None:
         self.parameters, self.network = parameters, parameters.network
+        self.ntk = compiled(lambda s, p, q: self.network.of_products(s, p, q)[1], parameters.compile, True)
         self.pool = problem.images.flatten(1)
         self.labels = _centred(problem.labels.to(self.pool.device), problem.classes)
         self.problem = problem
@@ -272,7 +276,7 @@ class _Stream:
         for k, targets, target_variance, target_labels in self.gather(batch, chosen):
             s = torch.mm(scaled[k], targets.T).add_(self.network.bias_variance).requires_grad_()
             p = variance[k].requires_grad_()
-            kernel = self.network.of_products(s, p, target_variance)[1]
+            kernel = self.ntk(s, p, target_variance)
             error = torch.addmm(target_labels, kernel.detach().T, a[k], beta=-1)
             loss[k] += error.square().sum() / (2 * count[k])
             error /= count[k]

@@ -27,7 +27,9 @@ def select_random_subset(problem: Problem) -> Condensed:
     return _chosen(problem, initial, began, images)
 
 
-def select_herding(problem: Problem, features: str = "convnet", width: int = 128) -> Condensed:
+def select_herding(
+    problem: Problem, features: str = "convnet", width: int = 128, compile: bool = False
+) -> Condensed:
     """Choose `ipc` members of each class greedily, so that their mean feature follows that of the class.
 
     Welling, "Herding dynamical weights to learn", ICML 2009, as a choice of exemplars without repetition
@@ -58,7 +60,9 @@ def select_herding(problem: Problem, features: str = "convnet", width: int = 128
     for c, indices in enumerate(problem.of_class):
         indices = indices.to(device)
         images = problem.images[indices]
-        phi = training.features(network, theta, images) if features == "convnet" else images.flatten(1)
+        phi = (
+            training.features(network, theta, images, compile) if features == "convnet" else images.flatten(1)
+        )
         phi = phi.double()
         squares = phi.square().sum(1)
         allowed = problem.membership.to(device)[:, indices]
