@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from privacy_for_free import augmentation, training
-from privacy_for_free.condensation.descent import DivergenceError
+from privacy_for_free.errors import DivergenceError
 from privacy_for_free.networks import MLP, ConvNet, Linear
 from privacy_for_free.randomness import generator
 from privacy_for_free.training import Schedule, accuracy, select, train, train_many

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from privacy_for_free import data, devices, experiments, records
-from privacy_for_free.condensation import CheckpointError, DivergenceError
+from privacy_for_free.errors import CheckpointError, DivergenceError
 
 FAILURES = (ValueError, data.DataError, records.RecordError, CheckpointError, DivergenceError)
 

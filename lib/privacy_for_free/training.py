@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from privacy_for_free import augmentation
 from privacy_for_free.compiling import available, compiled
-from privacy_for_free.condensation.descent import DivergenceError
+from privacy_for_free.errors import DivergenceError
 from privacy_for_free.networks import Network, Parameters
 from privacy_for_free.randomness import generator
 

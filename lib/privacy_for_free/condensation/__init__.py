@@ -13,13 +13,19 @@ gives K synthetic sets, one for each row of the membership matrix. The methods:
     ICML 2009) full           all of the set's images
 """
 
-import importlib
 from dataclasses import dataclass
 
 import torch
 
-from privacy_for_free.condensation.descent import CheckpointError, DivergenceError, Run
+from privacy_for_free.condensation import (
+    distribution_matching,
+    gradient_matching,
+    kernel_inducing_points,
+    selection,
+)
+from privacy_for_free.condensation.descent import Run
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, check
+from privacy_for_free.errors import CheckpointError, DivergenceError
 
 __all__ = [
     "INITIALISATIONS",
@@ -36,10 +42,10 @@ __all__ = [
 
 METHODS = ("dm", "dc", "dsa", "kip", "random_subset", "herding", "full")
 _ITERATIVE = {
-    "dm": "distribution_matching",
-    "dc": "gradient_matching",
-    "dsa": "gradient_matching",
-    "kip": "kernel_inducing_points",
+    "dm": distribution_matching,
+    "dc": gradient_matching,
+    "dsa": gradient_matching,
+    "kip": kernel_inducing_points,
 }
 
 
@@ -64,10 +70,6 @@ def check_method(method: str) -> str:
     return method
 
 
-def _module(method: str):
-    return importlib.import_module(f"{__name__}.{_ITERATIVE.get(method, 'selection')}")
-
-
 def default_parameters(method: str) -> object | None:
     """Return a method's published settings, a frozen dataclass to change with dataclasses.replace.
 
@@ -76,10 +78,10 @@ def default_parameters(method: str) -> object | None:
     """
     check_method(method)
     if method == "dc":
-        return _module(method).Parameters(augmentation="")
+        return gradient_matching.Parameters(augmentation="")
     if method == "herding":
         return Herding()
-    return _module(method).Parameters() if method in _ITERATIVE else None
+    return _ITERATIVE[method].Parameters() if method in _ITERATIVE else None
 
 
 def condense(
@@ -129,8 +131,7 @@ def condense(
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     problem = check(images, labels, membership, 1 if method == "full" else ipc, init, seed, classes, names)
     if not selecting:
-        return _module(method).condense(problem, parameters, run or Run())
-    selection = _module(method)
+        return _ITERATIVE[method].condense(problem, parameters, run or Run())
     if method == "herding":
         return selection.select_herding(problem, parameters.features, parameters.width, parameters.compile)
     return selection.select_full(problem) if method == "full" else selection.select_random_subset(problem)

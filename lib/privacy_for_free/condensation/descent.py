@@ -5,20 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from privacy_for_free.condensation.problem import Condensed, Problem
-
-
-class DivergenceError(RuntimeError):
-    """A loss or an image stopped being finite; the message names the step and what to try."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be read, written, or belongs to another run."""
+from privacy_for_free.errors import CheckpointError, DivergenceError
 
 
 @dataclass(frozen=True)
@@ -163,7 +157,8 @@ def _save(path: Path, state: dict) -> None:
             os.fsync(handle.fileno())
         os.replace(aside, path)
     except (OSError, RuntimeError) as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
         raise CheckpointError(f"{path}: could not be written ({error})") from error
 
 

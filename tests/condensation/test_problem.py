@@ -1,0 +1,126 @@
+"""What is refused before any work, and what a set starts from."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privacy_for_free.condensation.problem import check, class_counts, initialise
+from privacy_for_free.randomness import generator
+
+
+def pool(count=24, channels=1, size=6, classes=3, dtype=torch.float32):
+    images = torch.randn((count, channels, size, size), generator=generator(0, "pool"), dtype=dtype)
+    return images, torch.arange(count) % classes
+
+
+def without_class(c):
+    membership = torch.ones((2, 24), dtype=torch.bool)
+    membership[1, c::3] = False
+    return membership
+
+
+def spoilt(value):
+    images, _ = pool()
+    images[5, 0, 2, 3] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": torch.zeros(24, 36)}, r"images torch.float32 \(24, 36\): allowed are .* N x C x H x W"),
+        ({"images": torch.zeros((24, 1, 6, 6), dtype=torch.uint8)}, "images torch.uint8"),
+        ({"images": torch.zeros(24, 1, 6, 5)}, "images of 6 x 5 pixels: allowed are square"),
+        ({"images": spoilt(float("nan"))}, "image 5 has a value that is not finite"),
+        ({"images": spoilt(float("inf"))}, "image 5 has a value that is not finite"),
+        ({"labels": torch.zeros(23, dtype=torch.int64)}, r"labels torch.int64 \(23,\): .* each of 24 images"),
+        ({"labels": torch.zeros(24)}, "labels torch.float32"),
+        ({"labels": torch.full((24,), -1)}, "labels from 0 up"),
+        ({"classes": 2}, "classes 2: the labels go up to 2"),
+        ({"classes": 4}, "set 0 holds no image of class 3"),
+        (
+            {"membership": torch.ones(24, dtype=torch.bool)},
+            "membership torch.bool .*: allowed is bool, K x 24",
+        ),
+        ({"membership": torch.ones(2, 24)}, "membership torch.float32"),
+        ({"membership": torch.ones((0, 24), dtype=torch.bool)}, "membership of 0 sets"),
+        ({"membership": without_class(2)}, "set 1 holds no image of class 2"),
+        ({"ipc": 9}, "ipc 9: set 0 holds 8 images of class 0, allowed is at most that many"),
+        ({"ipc": 0}, "ipc 0: allowed are whole numbers from 1 up"),
+        ({"ipc": 1.5}, "ipc 1.5"),
+        ({"ipc": True}, "ipc True"),
+        ({"init": "zeros"}, "init 'zeros': known are real, noise, noise_matched"),
+        ({"names": (0, 1)}, "names .*: allowed are 1 different whole numbers"),
+        ({"membership": torch.ones((2, 24), dtype=torch.bool), "names": (3, 3)}, "names"),
+    ],
+)
+def test_one_clear_error(changes, message):
+    images, labels = pool()
+    given_ = {"images": images, "labels": labels, "membership": None, "ipc": 2, "init": "real", "seed": 0}
+    with pytest.raises(ValueError, match=message):
+        check(**(given_ | changes))
+
+
+def test_noise_needs_no_more_images_than_one_a_class():
+    images, labels = pool()
+    problem = check(images, labels, None, 50, "noise", 0)
+    synthetic, initial = initialise(problem)
+    assert synthetic.shape == (1, 3, 50, 1, 6, 6)
+    assert bool((initial == -1).all())
+
+
+@given(
+    sets=st.integers(1, 4),
+    ipc=st.integers(1, 3),
+    channels=st.sampled_from([1, 3]),
+    size=st.sampled_from([4, 7]),
+    classes=st.sampled_from([2, 5]),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=30, deadline=None)
+def test_real_images_are_members_of_their_class_once(sets, ipc, channels, size, classes, seed):
+    images, labels = pool(30, channels, size, classes)
+    membership = torch.rand((sets, 30), generator=generator(seed, "members")) < 0.5
+    membership[:, : 3 * classes] = True
+    problem = check(images, labels, membership, ipc, "real", seed)
+    synthetic, initial = initialise(problem)
+    assert torch.equal(synthetic, images[initial])
+    assert synthetic.shape == problem.shape
+    for k in range(sets):
+        assert bool(membership[k, initial[k]].all())
+        assert torch.equal(labels[initial[k]], torch.arange(classes)[:, None].expand(classes, ipc))
+        assert len(initial[k].unique()) == classes * ipc
+
+
+@pytest.mark.parametrize("init", ["real", "noise", "noise_matched"])
+def test_a_set_starts_the_same_whoever_is_there(init):
+    images, labels = pool()
+    membership = torch.rand((5, 24), generator=generator(1, "members")) < 0.7
+    membership[:, :9] = True
+    together = initialise(check(images, labels, membership, 2, init, 7, names=(4, 1, 9, 2, 5)))
+    alone = initialise(check(images, labels, membership[2:3], 2, init, 7, names=(9,)))
+    for whole, part in zip(together, alone, strict=True):
+        assert torch.equal(whole[2], part[0])
+    assert not torch.equal(together[0][0], together[0][1])
+    other = initialise(check(images, labels, membership[2:3], 2, init, 8, names=(9,)))
+    assert not torch.equal(other[0], alone[0])
+
+
+def test_matched_noise_has_the_mean_and_spread_of_its_own_members():
+    images, labels = pool(400, 3, 8, 2, torch.float64)
+    images[::2] = images[::2] * torch.tensor([1.0, 4.0, 0.1])[:, None, None] + 5
+    membership = torch.zeros((2, 400), dtype=torch.bool)
+    membership[0, ::4] = membership[1, 1::4] = True
+    membership[:, :2] = True
+    synthetic, _ = initialise(check(images, labels, membership, 300, "noise_matched", 0))
+    for k in range(2):
+        own = images[membership[k]].transpose(0, 1).flatten(1)
+        made = synthetic[k].flatten(0, 1).transpose(0, 1).flatten(1)
+        torch.testing.assert_close(made.mean(1), own.mean(1), atol=5 * float(own.std()) / 190, rtol=0)
+        torch.testing.assert_close(made.std(1), own.std(1), rtol=0.03, atol=0)
+
+
+def test_counts_of_classes():
+    labels, membership = torch.tensor([0, 1, 1, 2]), torch.tensor([[1, 1, 0, 1], [0, 1, 1, 0]]).bool()
+    assert class_counts(labels, membership, 4).tolist() == [[1, 1, 1, 0], [0, 2, 0, 0]]
