@@ -1,0 +1,153 @@
+"""The experiment's rows, on images that are easy to tell apart."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from privacy_for_free import augmentation, records, training
+from privacy_for_free.condensation import distribution_matching, gradient_matching, kernel_inducing_points
+from privacy_for_free.experiments import condensation as experiment
+from privacy_for_free.randomness import generator
+
+CPU = torch.device("cpu")
+TIMES = ["seconds", "train_seconds"]
+
+
+def easy(count, seed):
+    """Images of two classes: a bright left or a bright right half, and noise."""
+    labels = torch.arange(count) % 2
+    images = torch.rand((count, 1, 8, 8), generator=generator(seed, "easy"))
+    images[labels == 0, :, :, :4] += 2
+    images[labels == 1, :, :, 4:] += 2
+    return images, labels
+
+
+def dataset(name="toy"):
+    images, labels = easy(80, 0)
+    test_images, test_labels = easy(40, 1)
+    return SimpleNamespace(
+        name=name, sha256="0" * 64, normalised=False, classes=("left", "right"),
+        train_images=images, train_labels=labels, test_images=test_images, test_labels=test_labels,
+        mean=images.mean((0, 2, 3)), std=images.std((0, 2, 3)),
+    )  # fmt: skip
+
+
+SMALL = dataclasses.replace(
+    experiment.PROFILES["smoke"],
+    dm=distribution_matching.Parameters(iterations=4, batch_real=10, width=4),
+    dsa=gradient_matching.Parameters(iterations=2, batch_real=8, width=4, inner_loop=1),
+    kip=kernel_inducing_points.Parameters(iterations=3, batch_targets=20),
+    schedule=training.Schedule(epochs=40, learning_rate=0.1),
+    full_schedule=training.Schedule(epochs=20, learning_rate=0.1),
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    data = dataset()
+    return pd.DataFrame(
+        [
+            row
+            for task in experiment.tasks(SMALL, data)
+            for row in experiment.run_task(task, SMALL, data, 0, CPU)
+        ]
+    )
+
+
+def test_rows_fit_the_columns_and_the_grid(table):
+    assert set(table.columns) == set(experiment.COLUMNS)
+    cells = table.groupby(["method", "init", "ipc"], sort=False).evaluator.agg(list)
+    assert len(cells) == len(SMALL.cells)
+    for (method, _, _), evaluators in cells.items():
+        assert evaluators == (["convnet", "mlp"] if method == "full" else ["convnet", "mlp", "kernel"])
+    assert (table.images == 2 * table.ipc).all()
+    assert (table.ratio == table.images / 80).all()
+    assert (table[TIMES] > 0).all(axis=None)
+    assert table.seed.nunique() == len(SMALL.cells)
+    iterations = table.groupby("method").iterations.unique().map(list)
+    assert iterations.to_dict() == {
+        "dm": [4], "dc": [2], "dsa": [2], "kip": [3], "herding": [0], "random_subset": [0], "full": [0]
+    }  # fmt: skip
+    assert (table.loss_first.notna() == table.method.isin(["dm", "dc", "dsa", "kip"])).all()
+
+
+def test_what_is_easy_is_learnt(table):
+    started = table[(table.init == "real") & (table.method != "full")]
+    assert (started.test_accuracy > 0.9).all()
+    assert (table[(table.method == "full") & (table.evaluator == "convnet")].test_accuracy > 0.9).all()
+
+
+def test_a_task_gives_the_same_alone_and_another_seed_does_not(table):
+    data = dataset()
+    index = 3 * SMALL.cells.index(("dm", "real", 1))
+    task = experiment.tasks(SMALL, data)[SMALL.cells.index(("dm", "real", 1))]
+    again = pd.DataFrame(experiment.run_task(task, SMALL, data, 0, CPU))
+    expected = table.iloc[index : index + 3].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again.drop(columns=TIMES), expected.drop(columns=TIMES))
+    other = pd.DataFrame(experiment.run_task(task, SMALL, data, 1, CPU))
+    assert (other.loss_last != again.loss_last).all()
+
+
+def test_a_task_cut_off_in_a_condensation_goes_on(tmp_path, monkeypatch):
+    data, seen = dataset(), []
+    few = dataclasses.replace(SMALL, cells=(("dm", "real", 2),))
+    draw = distribution_matching.Matcher.loss_and_gradient
+    monkeypatch.setattr(experiment, "PROFILES", {"smoke": few})
+    monkeypatch.setattr(experiment, "Run", lambda **given: experiment_run(every=1, **given))
+    experiment_run = distribution_matching.Run
+
+    def killed(self, index, images):
+        seen.append(index)
+        if seen == [0, 1, 2]:
+            raise KeyboardInterrupt
+        return draw(self, index, images)
+
+    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", killed)
+    options = {"device": "cpu", "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        records.run(experiment, data, results_dir=tmp_path, **options)
+    assert [path.name for path in (tmp_path / "condensation").glob("*checkpoint*")] == [
+        "toy-smoke.0.checkpoint"
+    ]
+    resumed = records.run(experiment, data, results_dir=tmp_path, **options)
+    assert seen == [0, 1, 2, 2, 3]
+    assert not list((tmp_path / "condensation").glob("*checkpoint*"))
+    whole = records.run(experiment, data, **options)
+    pd.testing.assert_frame_equal(resumed.table.drop(columns=TIMES), whole.table.drop(columns=TIMES))
+
+
+def test_digits_are_not_flipped_and_loops_are_at_most_the_published_ones(monkeypatch):
+    found = {}
+    monkeypatch.setattr(
+        experiment, "condense", lambda method, *_, **given: found.update({method: given}) or 1 / 0
+    )
+    for name, strategy in (("mnist", augmentation.DIGITS), ("toy", augmentation.STRATEGY)):
+        for method in ("dm", "dsa", "dc"):
+            with pytest.raises(ZeroDivisionError):
+                experiment.run_task(experiment.Task(method, "real", 1, 0), SMALL, dataset(name), 0, CPU)
+            assert found[method]["parameters"].augmentation == ("" if method == "dc" else strategy)
+    laptop = experiment.PROFILES["laptop"]
+    loops = [
+        (own.outer_loop, own.inner_loop)
+        for own in (experiment.settings(laptop, "dsa", n) for n in (1, 10, 50))
+    ]
+    assert loops == [(1, 1), (3, 10), (3, 10)]
+    paper = experiment.settings(experiment.PROFILES["paper"], "dc", 10)
+    assert (paper.outer_loop, paper.inner_loop) == (10, 50)
+
+
+def test_the_published_settings_are_the_paper_profile():
+    paper = experiment.PROFILES["paper"]
+    assert (paper.width, paper.dm.iterations, paper.dm.batch_real, paper.dm.learning_rate) == (
+        128,
+        20_000,
+        256,
+        1.0,
+    )
+    assert (paper.dsa.iterations, paper.dsa.batch_real, paper.dsa.learning_rate) == (1000, 256, 0.1)
+    assert (paper.kip.iterations, paper.kip.batch_targets) == (300, 5000)
+    assert paper.schedule.epochs == 1001
+    assert paper.seeds == 5
