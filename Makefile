@@ -22,9 +22,10 @@ outputs: .venv/installed
 	$(BIN)/python tools/store_outputs.py $(CHAPTERS)
 
 records: .venv/installed
-	for dataset in fashion_mnist cifar10; do for experiment in linear_dm gibbs_ratio; do \
-	  $(BIN)/python -m privacy_for_free run $$experiment --dataset $$dataset --profile laptop || exit 1; \
-	done; done
+	for run in linear_dm/fashion_mnist linear_dm/cifar10 gibbs_ratio/fashion_mnist gibbs_ratio/cifar10 \
+	  condensation/fashion_mnist condensation/cifar10 condensation/fairface; do \
+	  $(BIN)/python -m privacy_for_free run $${run%/*} --dataset $${run#*/} --profile laptop || exit 1; \
+	done
 
 bench: .venv/installed
 	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done

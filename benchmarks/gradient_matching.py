@@ -9,36 +9,15 @@ published loop would do it: 3 forward passes a real or training image, 9 a match
 """
 
 import sys
-import time
 
 import torch
+from _measure import convolution_ceiling, least
 from torch.nn.functional import avg_pool2d, conv2d, cross_entropy, instance_norm, linear, relu
 
 from privacy_for_free import provenance
 from privacy_for_free.condensation.gradient_matching import Matcher, Parameters, distance
 from privacy_for_free.condensation.problem import Problem, check, initialise
 from privacy_for_free.randomness import generator
-
-
-def seconds(work, repeats: int = 3) -> float:
-    """Return the median time of a call after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return sorted(times)[repeats // 2]
-
-
-def ceiling() -> float:
-    """Return operations a second of a 3x3 convolution of 128 channels, 32 images of 16 pixels."""
-    stream = generator(0, "ceiling")
-    images = torch.randn((32, 128, 16, 16), generator=stream).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn((128, 128, 3, 3), generator=stream).contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        taken = seconds(lambda: [conv2d(images, weight, padding=1) for _ in range(20)], 9)
-    return 20 * 2 * 9 * 128 * 128 * 32 * 16**2 / taken
 
 
 def logits(theta: dict, images: torch.Tensor) -> torch.Tensor:
@@ -92,7 +71,7 @@ def report(label: str, taken: float, reference: float, operations: float, top: f
 def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
     """Print both, for each width and number of images a class."""
     print(provenance.machine(torch.device("cpu")))
-    top = ceiling()
+    top = convolution_ceiling()
     print(f"ceiling {top / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads; % are shares of it")
     for width in widths:
         for ipc in ipcs:
@@ -103,27 +82,27 @@ def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
             matcher = Matcher(alone, plain)
             forward, theta = matcher.network.operations, matcher.network_of(0)
             matching = forward * 10 * (3 * 256 + 9 * ipc)
-            reference = seconds(lambda t=theta, x=images, p=alone: reference_matching(p, t, x[0]))
+            reference = least(lambda t=theta, x=images, p=alone: reference_matching(p, t, x[0]))
             report("the reference itself", reference, reference, matching, top)
             training, flat, labels = forward * 3 * 10 * ipc, images[0].flatten(0, 1), torch.arange(10)
             copy = {key: value.contiguous() for key, value in theta.items()}
             labels = labels.repeat_interleave(ipc)
-            epoch = seconds(lambda t=copy, x=flat, y=labels: reference_epoch(t, x, y))
+            epoch = least(lambda t=copy, x=flat, y=labels: reference_epoch(t, x, y))
             for compile in (False, True):
                 word = "compiled" if compile else "plain"
                 ours = Matcher(alone, Parameters(width=width, augmentation="", inner_loop=1, compile=compile))
                 for match in (0, 1) if ipc > 1 else (0,):
-                    taken = seconds(
+                    taken = least(
                         lambda m=ours, t=theta, x=images, i=match: m.loss_and_gradient(0, i, [t], x)
                     )
                     kind = "first" if match == 0 else "later"
                     report(f"{word}, 1 set, {kind} matching", taken, reference, matching, top)
                 if ipc > 1:
-                    taken = seconds(lambda m=ours, t=theta, x=images: m.train(0, 0, 0, t, x[0]))
+                    taken = least(lambda m=ours, t=theta, x=images: m.train(0, 0, 0, t, x[0]))
                     report(f"{word}, 1 set, epoch of training", taken, epoch, training, top)
             shared = Matcher(problem_of(sets, ipc), Parameters(width=width, augmentation="", compile=True))
             images = initialise(shared.problem)[0]
-            taken = seconds(lambda m=shared, t=theta, x=images: m.loss_and_gradient(0, 0, [t] * sets, x), 1)
+            taken = least(lambda m=shared, t=theta, x=images: m.loss_and_gradient(0, 0, [t] * sets, x), 1)
             report(f"compiled, {sets} sets, first matching", taken, sets * reference, sets * matching, top)
 
 

@@ -8,9 +8,9 @@ of 128 and sets of 500 images. Compiling itself, some seconds once for each shap
 """
 
 import sys
-import time
 
 import torch
+from _measure import convolution_ceiling, least
 from torch import nn
 
 from privacy_for_free import provenance
@@ -20,27 +20,6 @@ from privacy_for_free.training import Schedule, accuracy, train
 
 BATCH = 256
 TEST = 512
-
-
-def seconds(work, repeats: int = 3) -> float:
-    """Return the shortest time of a call after one to warm up: what others do on the machine only adds."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
-def ceiling() -> float:
-    """Return floating-point operations a second of a large convolution."""
-    images = torch.randn((32, 128, 16, 16), generator=generator(0, "ceiling"))
-    images = images.contiguous(memory_format=torch.channels_last)
-    weight = torch.randn((128, 128, 3, 3), generator=generator(1, "ceiling"))
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    work = lambda: nn.functional.conv2d(images, weight, padding=1)  # noqa: E731
-    return 2 * 9 * 128 * 128 * 16 * 16 * 32 / seconds(work, 20)
 
 
 def module(network: ConvNet) -> nn.Module:
@@ -80,7 +59,7 @@ def main() -> None:
     """Print a row for each width, kind of image and size of the set, then the test."""
     quick = "quick" in sys.argv[1:]
     print(provenance.machine(torch.device("cpu")), f"{torch.get_num_threads()} threads")
-    reached = ceiling()
+    reached = convolution_ceiling()
     print(f"ceiling: {reached / 1e9:.0f} GFLOP/s")
     for width in (32,) if quick else (32, 128):
         for channels, size in ((3, 32), (1, 28)):
@@ -92,16 +71,16 @@ def main() -> None:
             for M in (10, 100) if quick else (10, 100, 500):
                 epochs = max(1, 256 // M)
                 x, y = images[:M], labels[:M]
-                times = [seconds(lambda m=model, x=x, y=y, e=epochs: plain(m, x, y, e))]
+                times = [least(lambda m=model, x=x, y=y, e=epochs: plain(m, x, y, e))]
                 for compile in (False, True):
                     schedule = Schedule(epochs=epochs, compile=compile)
-                    times.append(seconds(lambda n=network, x=x, y=y, s=schedule: train(n, x, y, s, 0)))
+                    times.append(least(lambda n=network, x=x, y=y, s=schedule: train(n, x, y, s, 0)))
                 row(f"train {width:3d} {channels}x{size} M={M:3d}", network, times, epochs * M, 3, reached)
             parameters = network.initial(generator(0, "net"))
-            times = [seconds(lambda m=model, x=images: evaluate_plain(m, x))]
+            times = [least(lambda m=model, x=images: evaluate_plain(m, x))]
             for compile in (False, True):
                 times.append(
-                    seconds(
+                    least(
                         lambda n=network, p=parameters, c=compile, x=images, y=labels: accuracy(n, p, x, y, c)
                     )
                 )

@@ -4,6 +4,7 @@ import pytest
 
 from privacy_for_free import experiments
 from privacy_for_free.__main__ import main
+from privacy_for_free.errors import DivergenceError
 from privacy_for_free.experiments import linear_dm
 
 
@@ -42,3 +43,14 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, says, tmp_path, caps
     assert lines[0].startswith("error: ")
     assert says in lines[0]
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, monkeypatch, capsys):
+    def diverge(*_):
+        raise DivergenceError("dm: step 3: the loss is nan; lower the learning rate")
+
+    monkeypatch.setattr(linear_dm, "run_task", diverge)
+    assert main(["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]) == 2
+    assert (
+        capsys.readouterr().err.splitlines()[-1].endswith("step 3: the loss is nan; lower the learning rate")
+    )

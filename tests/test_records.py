@@ -293,3 +293,30 @@ def test_committed_records_are_intact_and_current(root):
         assert record is not None, f"{table} is not complete"
         assert record.current, f"{table} was made by another source: make records, after moving it aside"
     assert {"linear_dm", "gibbs_ratio"} <= {table.parent.name for table in tables}
+
+
+def test_a_task_keeps_its_state_in_a_file_of_its_own_until_it_is_done(toy, tmp_path, monkeypatch):
+    plain, given, killed = toy.run_task, [], []
+
+    def keeps_state(task, parameters, dataset, seed, device, checkpoint=None):
+        given.append(checkpoint)
+        if task == 3 and not killed:
+            killed.append(task)
+            checkpoint.write_text("half done")
+            raise KeyboardInterrupt
+        return plain(task, parameters, dataset, seed, device)
+
+    monkeypatch.setattr(toy, "run_task", keeps_state)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy, tmp_path)
+    kept = tmp_path / "toy" / "toy_data-laptop.3.checkpoint"
+    assert given[-1] == kept
+    assert list((tmp_path / "toy").glob("*.checkpoint")) == [kept]
+    assert len(run(toy, tmp_path).table) == 12
+    assert not list((tmp_path / "toy").glob("*.checkpoint"))
+    kept.write_text("of the record that is moved aside")
+    run(toy, tmp_path, seed=1, restart=True, profile="laptop")
+    assert not list((tmp_path / "toy").glob("*.checkpoint"))
+    given.clear()
+    run(toy, None)
+    assert given == [None] * 6
