@@ -8,12 +8,13 @@ half of the pool and sees, on average, as many of its own real images a class an
 (256, the default). One set is the whole pool. Operations are those of the convolutions on the images that
 pass: one forward pass of a real image, a forward and a backward pass (with respect to the pixels) of a
 synthetic one. The ceiling is this machine's best convolution, timed here. Times are the least of three;
-compiling, about a minute, is left out.
+compiling, about a minute, is left out. The last line is of kernel_inducing_points.py, which says more.
 """
 
 import sys
 from itertools import count
 
+import kernel_inducing_points
 import torch
 from _measure import convolution_ceiling, least
 from torch import nn
@@ -100,6 +101,7 @@ def main(width: int = 128, batch: int = 256) -> None:
             line(f"ipc {ipc:2d}, ours, {sets:2d} sets", taken, sets, alone, work / taken / ceiling)
     ceiling = max(ceiling, convolution_ceiling())
     print(f"ceiling {ceiling / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads")
+    kernel_inducing_points.row(sets=1, ipc=10, count=5)
 
 
 def line(label: str, taken: float, sets: int, alone: float, share: float) -> None:

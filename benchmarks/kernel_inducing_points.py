@@ -40,6 +40,21 @@ def steps(sets: int, ipc: int, count: int) -> list[float]:
     return sorted(condense(problem, parameters).seconds / count for _ in range(7))
 
 
+def row(sets: int, ipc: int, count: int) -> None:
+    """Print the seconds a step, of `count` steps a run, and their share of the matrix product's ceiling."""
+    ceiling = product_ceiling()
+    taken, points = steps(sets, ipc, count), 10 * ipc
+    ceiling = max(ceiling, product_ceiling())
+    operations = sets * (4 * points * TARGETS * SIZE + 4 * points**2 * SIZE)
+    least, median = taken[0], taken[len(taken) // 2]
+    print(
+        f"KIP, {sets:2d} sets of {points:3d} images: {least:6.3f} s a step (median {median:6.3f}), "
+        f"{least / sets:6.3f} s a set, {operations / least / 1e9:5.1f} of {ceiling / 1e9:5.1f} GFLOP/s, "
+        f"{operations / least / ceiling:4.0%} of the float64 product's ceiling",
+        flush=True,
+    )
+
+
 def trace(count: int) -> None:
     """Print the test accuracy of 100 images of CIFAR-10 at the published steps up to `count`."""
     data = load("cifar10", normalise=True)
@@ -58,18 +73,7 @@ def main() -> None:
     """Print the ceiling, the share of it that a step reaches, and what a set costs among others."""
     print(provenance.machine(torch.device("cpu")))
     for sets, ipc, count in ((1, 10, 5), (4, 10, 2), (16, 10, 1), (1, 1, 5), (16, 1, 1)):
-        ceiling = product_ceiling()
-        taken, points = steps(sets, ipc, count), 10 * ipc
-        ceiling = max(ceiling, product_ceiling())
-        operations = sets * (4 * points * TARGETS * SIZE + 4 * points**2 * SIZE)
-        least, median = taken[0], taken[len(taken) // 2]
-        share = operations / least / ceiling
-        print(
-            f"{sets:2d} sets of {points:3d} images: {least:6.3f} s a step (median {median:6.3f}), "
-            f"{least / sets:6.3f} s a set, {operations / least / 1e9:5.1f} of {ceiling / 1e9:5.1f} GFLOP/s, "
-            f"{share:4.0%} of the ceiling",
-            flush=True,
-        )
+        row(sets, ipc, count)
     if len(sys.argv) > 1:
         trace(int(sys.argv[1]))
 
