@@ -1,0 +1,122 @@
+"""Rates against counting by hand, ties included; intervals against published ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privacy_for_free.attacks import roc
+from privacy_for_free.randomness import generator
+
+CASES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
+    lambda rows: len({inside for _, inside in rows}) == 2
+)
+
+
+def tensors(rows):
+    return torch.tensor([float(score) for score, _ in rows]), torch.tensor([inside for _, inside in rows])
+
+
+def by_hand(rows):
+    """(FPR, TPR) of every threshold, from the highest."""
+    members = [score for score, inside in rows if inside]
+    others = [score for score, inside in rows if not inside]
+    points = [
+        (sum(s >= t for s in others) / len(others), sum(s >= t for s in members) / len(members))
+        for t in sorted({score for score, _ in rows}, reverse=True)
+    ]
+    return [(0.0, 0.0), *points], members, others
+
+
+@given(CASES)
+def test_the_curve_and_its_area(rows):
+    points, members, others = by_hand(rows)
+    fpr, tpr, thresholds = roc.roc(*tensors(rows))
+    np.testing.assert_allclose(np.stack([fpr, tpr], 1), points)
+    assert (thresholds[1:] < thresholds[:-1]).all()
+    pairs = [(a > b) + (a == b) / 2 for a in members for b in others]
+    assert math.isclose(roc.auc(*tensors(rows)), sum(pairs) / len(pairs), abs_tol=1e-12)
+    assert math.isclose(np.trapezoid(tpr, fpr), roc.auc(*tensors(rows)), abs_tol=1e-12)
+
+
+@given(CASES, st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1.0]))
+def test_tpr_at_a_fixed_fpr_is_the_best_threshold_within_it(rows, fpr):
+    points, members, _ = by_hand(rows)
+    best = max(tpr for found, tpr in points if found <= fpr)
+    result = roc.tpr_at_fpr(*tensors(rows), fpr)
+    assert result.value == best
+    assert result.trials == len(members)
+
+
+@pytest.mark.parametrize(
+    ("count", "trials", "low", "high"),
+    [(1, 1000, 0.003, 0.556), (5, 5000, 0.032, 0.233), (25, 25_000, 0.065, 0.148)],
+)
+def test_intervals_are_the_published_ones(count, trials, low, high):
+    found = roc.rate(count, trials)
+    assert (round(100 * found.low, 3), round(100 * found.high, 3)) == (low, high)
+
+
+def test_intervals_at_the_ends():
+    assert roc.rate(0, 10).low == 0
+    assert roc.rate(10, 10).high == 1
+    assert math.isclose(roc.rate(0, 10).high, 1 - 0.025**0.1)
+
+
+def test_advantage_of_each_target_at_its_own_threshold():
+    scores = torch.tensor([[1.0, 2, 3, 4], [1.0, 2, 3, 4]])
+    members = torch.tensor([[False, False, True, True], [True, False, True, False]])
+    assert roc.advantages(scores, members, torch.tensor([3.0, 2.0])).tolist() == [1.0, 0.5 - 1.0]
+
+
+def test_bootstrap_against_resampling_by_index():
+    stream = generator(0, "bootstrap")
+    members = torch.rand((6, 40), generator=stream) < 0.5
+    called = torch.rand((6, 40), generator=stream) < 0.3 + 0.4 * members
+    found = roc.bootstrap_advantage({"a": called, "b": called}, {"a": members, "b": members}, 0, 4000)
+    assert np.array_equal(found["a"], found["b"])
+    random, values = np.random.default_rng(0), []
+    for _ in range(4000):
+        rows, columns = random.integers(0, 6, 6), random.integers(0, 40, 40)
+        says, inside = called[rows][:, columns], members[rows][:, columns]
+        values.append(float(says[inside].double().mean() - says[~inside].double().mean()))
+    assert abs(found["a"].mean() - np.mean(values)) < 4 * np.std(values) / 60
+    assert math.isclose(found["a"].std(), np.std(values), rel_tol=0.08)
+
+
+def test_bootstrap_interval_is_wide_enough():
+    """Cells independent: the pigeonhole interval of 95 % covers the truth at least that often, about."""
+    covered = 0
+    for seed in range(60):
+        stream = generator(seed, "coverage")
+        members = torch.rand((16, 60), generator=stream) < 0.5
+        called = torch.rand((16, 60), generator=stream) < 0.3 + 0.2 * members
+        values = roc.bootstrap_advantage({"a": called}, {"a": members}, seed, 400)["a"]
+        low, high = np.quantile(values, [0.025, 0.975])
+        covered += low <= 0.2 <= high
+    assert covered >= 54
+
+
+@pytest.mark.parametrize(
+    ("scores", "members", "message"),
+    [
+        (torch.zeros(3), torch.ones(3, dtype=torch.bool), "3 members of 3: allowed are some, but not all"),
+        (torch.zeros(3), torch.zeros(3, dtype=torch.bool), "0 members of 3"),
+        (torch.zeros(3), torch.zeros(4, dtype=torch.bool), "allowed are a score and a bool"),
+        (torch.tensor([0.0, math.nan]), torch.tensor([True, False]), "1 are not a number"),
+    ],
+)
+def test_bad_input(scores, members, message):
+    for function in (roc.roc, roc.auc):
+        with pytest.raises(ValueError, match=message):
+            function(scores, members)
+
+
+def test_bad_rates():
+    with pytest.raises(ValueError, match="0 of 0 trials"):
+        roc.rate(0, 0)
+    with pytest.raises(ValueError, match=r"fpr 1.5"):
+        roc.tpr_at_fpr(torch.arange(2.0), torch.tensor([True, False]), 1.5)
