@@ -88,10 +88,10 @@ def test_no_target_sees_its_own_row(online, variance, centre):
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.0])
-@pytest.mark.parametrize(("variance", "tolerance"), [("fixed", 0.04), ("per_example", 0.2)])
+@pytest.mark.parametrize(("variance", "tolerance"), [("fixed", 0.08), ("per_example", 0.1)])
 def test_a_planted_leak_gives_the_analytic_roc(shift, variance, tolerance):
-    """With 127 shadows a side; a variance estimated for each example costs power where the FPR is low."""
-    statistics, membership = planted(256, 1000, shift)
+    """With 511 shadows a side; a variance estimated for each example costs power where the FPR is low."""
+    statistics, membership = planted(1024, 300, shift)
     scores = lira.scores(statistics, membership, variance=variance)
     assert abs(roc.auc(scores, membership) - stats.norm.cdf(shift / math.sqrt(2))) < 0.01
     for fpr in (0.01, 0.1):

@@ -1,0 +1,59 @@
+"""Attacks on the released images themselves: the attacker sees S, and trains no network on it.
+
+Each gives a statistic of K releases on N pool images, higher where an image looks like a member. It is a
+score as it stands, and what `likelihood_ratio.scores` calibrates with the other K - 1 releases as shadows.
+"""
+
+import torch
+
+PAIRS = 2**24  # distances held at a time
+
+
+def nearest(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Return float64 K x N: minus the distance of each image to the nearest synthetic one of its class.
+
+    images     N x ..., float; labels int64, N, values 0 .. classes-1
+    synthetic  K x classes x ipc x ..., of the images' pixels
+
+    Euclidean, over pixels. An image that was released as it is scores 0, the highest there is.
+    """
+    flat, released = _flat(images, labels, synthetic)
+    K, _, ipc, _ = released.shape
+    scores = flat.new_empty((K, len(flat)))
+    for c in labels.unique().tolist():
+        members = (labels == c).nonzero()[:, 0]
+        points = released[:, c].flatten(0, 1)
+        for rows in members.split(max(1, PAIRS // len(points))):
+            # Differences, not products: the distance of an image to itself is exactly 0.
+            distances = torch.cdist(flat[rows], points, compute_mode="donot_use_mm_for_euclid_dist")
+            scores[:, rows] = -distances.unflatten(1, (K, ipc)).amin(2).T
+    return scores
+
+
+def class_mean(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Return float64 K x N: <x - mu_c, sbar_kc - mu_c>, mu_c the pool's mean of the image's class c.
+
+    The likelihood-ratio statistic for the mean of Gaussian images of unit covariance (Homer et al., PLoS
+    Genetics 4, 2008; Sankararaman et al., Nature Genetics 41, 2009), for an attacker who knows the pool.
+    Arguments are those of `nearest`.
+    """
+    flat, released = _flat(images, labels, synthetic)
+    scores = flat.new_empty((len(released), len(flat)))
+    for c in labels.unique().tolist():
+        rows = (labels == c).nonzero()[:, 0]
+        centre = flat[rows].mean(0)
+        scores[:, rows] = (released[:, c].mean(1) - centre) @ (flat[rows] - centre).T
+    return scores
+
+
+def _flat(
+    images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if synthetic.dim() < 4 or synthetic.shape[3:] != images.shape[1:] or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}, synthetic {tuple(synthetic.shape)}: "
+            "allowed are N x pixels, N, and K x classes x ipc x the same pixels"
+        )
+    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= synthetic.shape[1]:
+        raise ValueError(f"labels: allowed are 0 to {synthetic.shape[1] - 1}, the synthetic classes")
+    return images.flatten(1).double(), synthetic.flatten(3).double()

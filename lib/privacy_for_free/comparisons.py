@@ -1,0 +1,52 @@
+"""Means of few independent runs, and differences of them, with their intervals: Student's t, by scipy."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A mean, or a difference of means, and its confidence interval; of one run the interval is a point."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        """Half the interval's length: an error bar."""
+        return (self.high - self.low) / 2
+
+    def __str__(self) -> str:
+        """As a table shows it: value [low, high], with signs.
+
+        >>> str(Interval(1.25, -0.5, 3.0))
+        '+1.2 [-0.5, +3.0]'
+        """
+        return f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+
+def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return the mean of independent values and its interval (Student's t); not a number of no values.
+
+    >>> round(mean([1.0, 2.0, 3.0]).half, 3)
+    2.484
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) == 0:
+        return Interval(np.nan, np.nan, np.nan)
+    middle = float(values.mean())
+    if len(values) == 1:
+        return Interval(middle, middle, middle)
+    return Interval(middle, *map(float, stats.ttest_1samp(values, 0).confidence_interval(confidence)))
+
+
+def difference(values: Sequence[float], base: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return mean(values) - mean(base) and its interval (Welch's t); not a number of fewer than two."""
+    if min(len(values), len(base)) < 2:
+        return Interval(np.nan, np.nan, np.nan)
+    welch = stats.ttest_ind(values, base, equal_var=False)
+    low, high = welch.confidence_interval(confidence)
+    return Interval(float(np.mean(values) - np.mean(base)), float(low), float(high))
