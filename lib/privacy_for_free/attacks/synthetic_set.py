@@ -49,11 +49,13 @@ def class_mean(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tens
 def _flat(
     images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    classes = synthetic.shape[1] if synthetic.dim() > 1 else 0
     if synthetic.dim() < 4 or synthetic.shape[3:] != images.shape[1:] or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}, synthetic {tuple(synthetic.shape)}: "
+            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}, "
+            f"synthetic {tuple(synthetic.shape)}: "
             "allowed are N x pixels, N, and K x classes x ipc x the same pixels"
         )
-    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= synthetic.shape[1]:
-        raise ValueError(f"labels: allowed are 0 to {synthetic.shape[1] - 1}, the synthetic classes")
+    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise ValueError(f"labels: allowed are 0 to {classes - 1}")
     return images.flatten(1).double(), synthetic.flatten(3).double()
