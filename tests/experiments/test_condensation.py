@@ -151,3 +151,12 @@ def test_the_published_settings_are_the_paper_profile():
     assert (paper.kip.iterations, paper.kip.batch_targets) == (300, 5000)
     assert paper.schedule.epochs == 1001
     assert paper.seeds == 5
+
+
+def test_a_network_that_diverges_is_an_outcome():
+    hasty = dataclasses.replace(SMALL, schedule=training.Schedule(epochs=60, learning_rate=1e6))
+    rows = experiment.run_task(experiment.Task("random_subset", "real", 1, 0), hasty, dataset(), 0, CPU)
+    found = {row["evaluator"]: row["test_accuracy"] for row in rows}
+    assert found["mlp"] is None
+    assert found["kernel"] > 0.9
+    assert all(row["train_seconds"] > 0 for row in rows)

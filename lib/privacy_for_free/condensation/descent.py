@@ -49,7 +49,7 @@ def fingerprint(method: str, problem: Problem, parameters: object) -> str:
     digest = hashlib.sha256(f"{method}\n{problem!r}\n{parameters!r}\n{torch.__version__}".encode())
     for tensor in (problem.images, problem.labels, problem.membership):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
 
 

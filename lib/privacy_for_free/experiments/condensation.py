@@ -28,6 +28,7 @@ from privacy_for_free.condensation import (
     gradient_matching,
     kernel_inducing_points,
 )
+from privacy_for_free.errors import DivergenceError
 from privacy_for_free.randomness import derived_seed, generator
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def standardised(dataset: "Dataset", device: torch.device) -> tuple[torch.Tensor
     images = (dataset.train_images, dataset.test_images)
     if not dataset.normalised:
         mean, std = dataset.mean[:, None, None], dataset.std[:, None, None]
-        images = tuple((part - mean) / std for part in images)
+        images = tuple((part - mean).div_(std) for part in images)
     return tuple(part.to(device) for part in images)
 
 
@@ -183,6 +184,7 @@ def run_task(
 ) -> list[dict[str, object]]:
     """Condense one set and test what learns from it; a row for each kind of learner.
 
+    Where the training of a network diverges, its test accuracy is None: an outcome, not an error.
     `checkpoint` is a file for the state of a condensation that is cut off.
     """
     images, test_images = standardised(dataset, device)
@@ -227,9 +229,14 @@ def run_task(
     for kind, width in (("convnet", parameters.width), ("mlp", MLP_WIDTH)):
         began = time.perf_counter()
         network = networks.build(kind, tuple(images.shape[1:]), classes, width)
-        trained = training.train(network, images, labels, schedule, derived_seed(seed, "train", *task))
+        try:
+            trained = training.train(network, images, labels, schedule, derived_seed(seed, "train", *task))
+        except DivergenceError:
+            trained = None
         train_seconds = time.perf_counter() - began
-        accuracy = training.accuracy(network, trained, test_images, test_labels, schedule.compile)
+        accuracy = None
+        if trained is not None:
+            accuracy = training.accuracy(network, trained, test_images, test_labels, schedule.compile)
         rows.append(
             row
             | {"evaluator": kind, "width": width, "epochs": schedule.epochs}
