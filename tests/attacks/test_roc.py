@@ -66,25 +66,21 @@ def test_intervals_at_the_ends():
     assert math.isclose(roc.rate(0, 10).high, 1 - 0.025**0.1)
 
 
-def test_advantage_of_each_target_at_its_own_threshold():
-    scores = torch.tensor([[1.0, 2, 3, 4], [1.0, 2, 3, 4]])
-    members = torch.tensor([[False, False, True, True], [True, False, True, False]])
-    assert roc.advantages(scores, members, torch.tensor([3.0, 2.0])).tolist() == [1.0, 0.5 - 1.0]
-
-
-def test_bootstrap_against_resampling_by_index():
+@pytest.mark.parametrize("part", [False, True])
+def test_bootstrap_against_resampling_by_index(part):
     stream = generator(0, "bootstrap")
     members = torch.rand((6, 40), generator=stream) < 0.5
     called = torch.rand((6, 40), generator=stream) < 0.3 + 0.4 * members
-    found = roc.bootstrap_advantage({"a": called, "b": called}, {"a": members, "b": members}, 0, 4000)
-    assert np.array_equal(found["a"], found["b"])
+    counted = torch.rand((6, 40), generator=stream) < (0.5 if part else 2)
+    found = roc.bootstrap_rates(called, members, counted if part else None, 0, 4000)
+    assert np.array_equal(found, roc.bootstrap_rates(called, members, counted, 0, 4000))
     random, values = np.random.default_rng(0), []
     for _ in range(4000):
         rows, columns = random.integers(0, 6, 6), random.integers(0, 40, 40)
-        says, inside = called[rows][:, columns], members[rows][:, columns]
-        values.append(float(says[inside].double().mean() - says[~inside].double().mean()))
-    assert abs(found["a"].mean() - np.mean(values)) < 4 * np.std(values) / 60
-    assert math.isclose(found["a"].std(), np.std(values), rel_tol=0.08)
+        says, inside, of = (matrix[rows][:, columns] for matrix in (called, members, counted))
+        values.append([float(says[side & of].double().mean()) for side in (inside, ~inside)])
+    assert (np.abs(found.mean(0) - np.mean(values, 0)) < 4 * np.std(values, 0) / 60).all()
+    np.testing.assert_allclose(found.std(0), np.std(values, 0), rtol=0.08)
 
 
 def test_bootstrap_interval_is_wide_enough():
@@ -94,8 +90,8 @@ def test_bootstrap_interval_is_wide_enough():
         stream = generator(seed, "coverage")
         members = torch.rand((16, 60), generator=stream) < 0.5
         called = torch.rand((16, 60), generator=stream) < 0.3 + 0.2 * members
-        values = roc.bootstrap_advantage({"a": called}, {"a": members}, seed, 400)["a"]
-        low, high = np.quantile(values, [0.025, 0.975])
+        rates = roc.bootstrap_rates(called, members, None, seed, 400)
+        low, high = np.quantile(rates[:, 0] - rates[:, 1], [0.025, 0.975])
         covered += low <= 0.2 <= high
     assert covered >= 54
 

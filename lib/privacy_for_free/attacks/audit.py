@@ -13,8 +13,7 @@ def epsilon_lower_bound(
     delta: float,
     confidence: float = 0.95,
 ) -> float:
-    """Return the largest epsilon >= 0 that the counts rule out for (epsilon', delta)-DP with epsilon' below
-    it.
+    """Return the epsilon >= 0 below which the counts rule out (epsilon, delta)-DP.
 
     Differential privacy bounds any attack by TPR <= e^eps FPR + delta and 1 - FPR <= e^eps (1 - TPR) + delta
     (Kairouz, Oh & Viswanath, ICML 2015). Both rates get one-sided Clopper-Pearson bounds of half the allowed

@@ -11,8 +11,7 @@ Implementations called LiRA differ in five places. Ours:
    `centre="median"`.
 2. unequal numbers of shadows in and out: all are used, each side with its own number. The released code cuts
    every example down to the smallest number.
-3. fixed variance (`variance="fixed"`): the residuals about each example's own mean, pooled over examples,
-in
+3. fixed variance (`variance="fixed"`): the residuals about each example's own mean, pooled over examples, in
    and out apart. The released code takes the spread of all values, differences between examples included.
 4. offline: the one-sided tail of the paper's equation 4, log Phi((x - mu_out) / sigma_out), not the two-sided
    density of the released code.

@@ -1,10 +1,11 @@
-"""A global threshold on the loss, chosen on shadows (Yeom et al., CSF 2018)."""
+"""A global threshold on the loss (Yeom et al., CSF 2018), and how any attack's threshold is chosen."""
 
 import torch
 
 from privacy_for_free.attacks.statistics import check
 
-CANDIDATES = 4096
+CANDIDATES = 1024
+SAMPLE = 16  # quantiles come from this many scores for each candidate
 
 
 def scores(losses: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
@@ -13,32 +14,30 @@ def scores(losses: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     return -losses.double()
 
 
-def thresholds(scores: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
-    """Return float64, K: for each target the threshold that is best on its shadows' scores and members.
+def best_threshold(
+    scores: torch.Tensor, membership: torch.Tensor, counted: torch.Tensor | None = None
+) -> float:
+    """Return the threshold of the largest TPR - FPR; `score >= threshold` says member.
 
-    scores      float, K x N, of any attack; `score >= threshold` says member
+    scores      float64, K x N
     membership  bool, K x N
+    counted     bool, K x N: which pairs the rates are of; None for all
 
-    Best is the largest TPR - FPR over all the other models' examples together. Candidates are CANDIDATES
-    quantiles of all scores, which know nothing of who is a member (all values, where there are fewer); of
-    equals, the lowest. The target's members play no part. ValueError as `statistics.check`, and where a model
-    has no members or nothing but members.
+    Candidates are quantiles of the scores (all values, where there are not more than CANDIDATES), members or
+    not; of equals, the lowest. ValueError where no member is counted, or no non-member.
     """
-    check(scores, membership)
-    alone = (membership.all(1) | ~membership.any(1)).nonzero()
-    if len(alone):
-        raise ValueError(f"model {int(alone[0])}: allowed are models with members and non-members")
-    values = scores.double()
-    candidates = values.flatten().unique()
+    counted = torch.ones_like(membership) if counted is None else counted
+    values = scores[counted].double()
+    candidates = values[:: max(1, len(values) // (SAMPLE * CANDIDATES))].sort().values
     if len(candidates) > CANDIDATES:
-        ordered = values.flatten().sort().values
-        candidates = ordered[torch.linspace(0, len(ordered) - 1, CANDIDATES).long()].unique()
+        candidates = candidates[torch.linspace(0, len(candidates) - 1, CANDIDATES).long()]
+    candidates = torch.cat([values.min()[None], candidates]).unique()
     cells = torch.searchsorted(candidates, values, right=True) - 1  # the last candidate not above the score
+    inside = membership[counted]
     rates = []
-    for side in (membership, ~membership):
-        counts = torch.zeros((len(values), len(candidates)), dtype=torch.float64)
-        counts.scatter_add_(1, cells, side.double())
-        above = counts.flip(1).cumsum(1).flip(1)  # scores at or above each candidate
-        others = above.sum(0) - above
-        rates.append(others / (side.sum() - side.sum(1))[:, None])
-    return candidates[(rates[0] - rates[1]).argmax(1)]
+    for side, name in ((inside, "members"), (~inside, "non-members")):
+        if not bool(side.any()):
+            raise ValueError(f"0 {name} of {len(side)} counted: allowed are one or more")
+        counts = torch.bincount(cells[side], minlength=len(candidates)).double()
+        rates.append(counts.flip(0).cumsum(0).flip(0) / counts.sum())
+    return float(candidates[(rates[0] - rates[1]).argmax()])

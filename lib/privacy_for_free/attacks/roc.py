@@ -1,6 +1,8 @@
 """Rates of an attack, with intervals: ROC, AUC, advantage, TPR at a fixed FPR, and their differences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -66,54 +68,64 @@ def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confiden
     So ties at the threshold are all called members or all not, whichever keeps the FPR in bounds. The
     interval is that of the TPR, the threshold taken as given.
     """
-    if not 0 <= fpr <= 1:
-        raise ValueError(f"fpr {fpr!r}: allowed are rates from 0 to 1")
+    return tprs_at_fprs(scores, members, (fpr,), confidence)[0][0]
+
+
+def tprs_at_fprs(
+    scores: torch.Tensor, members: torch.Tensor, fprs: Sequence[float], confidence: float = 0.95
+) -> tuple[list[Rate], list[float]]:
+    """Return `tpr_at_fpr` for several rates, and what a score must exceed to be called, from one sort."""
+    for fpr in fprs:
+        if not 0 <= fpr <= 1:
+            raise ValueError(f"fpr {fpr!r}: allowed are rates from 0 to 1")
     values, inside = _flat(scores, members)
-    allowed = int(np.floor(fpr * (~inside).sum() * (1 + 1e-12)))
-    outside = np.sort(values[~inside])[::-1]
-    hits = int((values[inside] > outside[allowed]).sum()) if allowed < len(outside) else int(inside.sum())
-    return rate(hits, int(inside.sum()), confidence)
+    outside, own = np.sort(values[~inside]), np.sort(values[inside])
+    exceeded = []
+    for fpr in fprs:
+        allowed = int(np.floor(fpr * len(outside) * (1 + 1e-12)))
+        exceeded.append(float(outside[-1 - allowed]) if allowed < len(outside) else -np.inf)
+    hits = len(own) - np.searchsorted(own, exceeded, side="right")
+    # Above minus infinity is every score, minus infinity itself included.
+    hits = np.where(np.isneginf(exceeded) & (np.asarray(fprs) == 1), len(own), hits)
+    return [rate(int(count), len(own), confidence) for count in hits], exceeded
 
 
-def advantages(scores: torch.Tensor, members: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """Return float64, K: TPR - FPR of each target (rows of K x N) at its own threshold (K)."""
-    called = (scores >= thresholds[:, None]).double()
-    inside = members.double()
-    return (called * inside).sum(1) / inside.sum(1) - (called * (1 - inside)).sum(1) / (1 - inside).sum(1)
+def bootstrap_rates(
+    called: torch.Tensor,
+    members: torch.Tensor,
+    counted: torch.Tensor | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> np.ndarray:
+    """Return TPR and FPR of an attack, `resamples` x 2, targets and examples drawn anew.
 
-
-def bootstrap_advantage(
-    called: dict[str, torch.Tensor],
-    members: dict[str, torch.Tensor],
-    seed: int,
-    resamples: int = 2000,
-) -> dict[str, np.ndarray]:
-    """Return, for each release, `resamples` bootstrap values of its advantage, targets and examples
-    resampled.
-
-    called, members  name -> bool, K x N: what an attack says, and what is true
+    called, members  bool, K x N: what the attack says, and what is true
+    counted          bool, K x N: which pairs of target and example the rates are of; None for all
+    seed             of the draws: the same for all attacks of one shape, so that the difference of two
+                     results is the bootstrap of their difference
 
     Targets share examples and examples share targets, so both are drawn with replacement, independently (the
-    pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007; it errs on the wide side). All releases
-    of one shape see the same draws: differences of the values are the bootstrap of the difference.
+    pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007; it errs on the wide side). A resample
+    without any member, or without any non-member, gives not a number.
     """
-    draws, values = {}, {}
-    for name, says in called.items():
-        K, N = says.shape
-        if (K, N) not in draws:
-            random = numpy_generator(seed, "pigeonhole bootstrap", K, N)
-            draws[K, N] = [
-                torch.from_numpy(random.multinomial(size, np.full(size, 1 / size), resamples)).double()
-                for size in (K, N)
-            ]
-        rows, columns = draws[K, N]
-        inside, says = members[name].double(), says.double()
-        sums = [
-            ((rows @ part) * columns).sum(1)
-            for part in (says * inside, inside, says * (1 - inside), 1 - inside)
-        ]
-        values[name] = (sums[0] / sums[1] - sums[2] / sums[3]).numpy()
-    return values
+    rows, columns = _draws(*called.shape, seed, resamples)
+    counted = torch.ones_like(members) if counted is None else counted
+    rates = []
+    for side in (members & counted, ~members & counted):
+        hits, trials = (((rows @ part.to(rows.dtype)) * columns).sum(1) for part in (called & side, side))
+        rates.append(hits.double() / trials)
+    return torch.stack(rates, 1).numpy()
+
+
+@lru_cache(maxsize=2)
+def _draws(K: int, N: int, seed: int, resamples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how often each model (resamples x K) and each example (resamples x N) is drawn."""
+    random = numpy_generator(seed, "pigeonhole bootstrap", K, N)
+    exact = torch.float32 if K * N < 2**22 else torch.float64  # sums of counts, exact in either
+    return tuple(
+        torch.from_numpy(random.multinomial(size, np.full(size, 1 / size), resamples)).to(exact)
+        for size in (K, N)
+    )
 
 
 def _flat(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

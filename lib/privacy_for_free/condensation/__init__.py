@@ -1,16 +1,19 @@
 """Dataset condensation behind one call, for any number of sets at once.
 
-    condensed = condense("dm", images, labels, membership, ipc=10, init="real", generator=generator(0,
-    "shadows"))
+    condensed = condense(
+        "dm", images, labels, membership, ipc=10, init="real", generator=generator(0, "shadows")
+    )
 
 gives K synthetic sets, one for each row of the membership matrix. The methods:
 
     dm             distribution matching (Zhao & Bilen, WACV 2023)
     dc, dsa        gradient matching (Zhao, Mopuri & Bilen, ICLR 2021), with siamese augmentation (Zhao &
-    Bilen, ICML 2021) kip            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
+                   Bilen, ICML 2021)
+    kip            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
     random_subset  real images of the set, drawn without replacement: the baseline in every table
     herding        real images chosen greedily so that their mean feature follows the class mean (Welling,
-    ICML 2009) full           all of the set's images
+                   ICML 2009)
+    full           all of the set's images
 """
 
 from dataclasses import dataclass

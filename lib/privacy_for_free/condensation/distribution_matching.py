@@ -33,11 +33,11 @@ ROWS = 8  # mask rows are padded to a multiple: one row alone would take another
 class Parameters:
     """Settings; the defaults are the published ones.
 
-    iterations, learning_rate, momentum   gradient descent on the pixels (published: rate 1 up to 50 images a
-    class) batch_real        real images a class and step, of the set's own, on average
+    iterations, learning_rate, momentum   of gradient descent on the pixels (the published rate is for up to
+                      50 images a class)
+    batch_real        real images a class and step, of the set's own, on average
     pool_batch        images of each class drawn for all sets together; None: batch_real over the mean share
-    of
-                      a class that a set holds. Give it to compare runs of sets with different shares.
+                      of a class that a set holds. Give it to compare runs of sets with different shares.
     extractor, width  what networks.build builds
     augmentation      strategy of the siamese augmentation, "" for none
     memory_mib        what the activations of a chunk may take; None: 64 on a CPU, 8192 on a GPU

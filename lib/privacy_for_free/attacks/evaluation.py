@@ -1,0 +1,185 @@
+"""The attacks by name, each model in turn the target, and what they reach on a population, with intervals.
+
+The threshold that turns a target's scores into calls is chosen without the target: its shadows are attacked
+by each other, with the target's model and members in no part of it, and the threshold that is best there is
+used. So the reported advantage is one that an attacker can have.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import stats
+from torch.nn.functional import softplus
+
+from privacy_for_free.attacks import likelihood_ratio, loss_threshold, roc
+from privacy_for_free.attacks.statistics import FEWEST
+
+Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # four a decade, 1e-4 to 1
+LEAST = 4  # models on either side of an example: target and a shadow may go, and two remain for a variance
+
+
+def _loss(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
+    """Score by the loss, -log p = log(1 + exp(-phi)) of the logit-scaled confidence phi; queries averaged."""
+    losses = softplus(-statistics.double())
+    return loss_threshold.scores(losses if losses.dim() == 2 else losses.mean(2), membership)
+
+
+def _raw(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
+    """Take the statistic for the score."""
+    return loss_threshold.scores(-statistics, membership)
+
+
+def _lira(online: bool, variance: str) -> Attack:
+    def attack(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
+        return likelihood_ratio.scores(statistics, membership, online=online, variance=variance)
+
+    return attack
+
+
+# On networks: statistics are logit-scaled confidences, K x N or K x N x queries.
+NETWORK: Mapping[str, Attack] = {
+    "loss": _loss,
+    "lira_online": _lira(True, "per_example"),
+    "lira_online_fixed": _lira(True, "fixed"),
+    "lira_offline": _lira(False, "per_example"),
+    "lira_offline_fixed": _lira(False, "fixed"),
+}
+# On released images: the statistic as it is, or compared with what it is on the shadows' releases.
+RELEASED: Mapping[str, Attack] = {"raw": _raw, "lira_online": NETWORK["lira_online"]}
+
+
+def usable(membership: torch.Tensor, least: int = LEAST) -> torch.Tensor:
+    """Return bool, N: the examples that are in, and out of, at least `least` of the models (bool, K x N).
+
+    What is done about the others, those that chance put into all models or none, is to leave them out.
+    ValueError for fewer than 4 models, and where no example is left.
+    """
+    if len(membership) < FEWEST:
+        raise ValueError(f"{len(membership)} models: allowed are {FEWEST} or more, a target and its shadows")
+    inside = membership.sum(0)
+    found = (inside >= least) & (len(membership) - inside >= least)
+    if not bool(found.any()):
+        raise ValueError(
+            f"no example is in and out of {least} of {len(membership)} models: allowed are more models, "
+            "or halves that differ"
+        )
+    return found
+
+
+def thresholds(
+    attack: Attack,
+    statistics: torch.Tensor,
+    membership: torch.Tensor,
+    populations: Mapping[str, torch.Tensor],
+    examples: torch.Tensor | None = None,
+) -> dict[str, torch.Tensor]:
+    """Return for each population float64, K: each target's threshold, best where its shadows are the targets.
+
+    statistics, membership   K x N (x queries) and bool, K x N
+    populations              name -> bool, K x N: which pairs count
+    examples                 indices, int64, of the examples to choose by; None for all
+    """
+    examples = torch.arange(membership.shape[1]) if examples is None else examples
+    statistics, membership = statistics[:, examples], membership[:, examples]
+    populations = {name: counted[:, examples] for name, counted in populations.items()}
+    models = len(membership)
+    found = {name: torch.empty(models, dtype=torch.float64) for name in populations}
+    for k in range(models):
+        others = torch.arange(models) != k
+        scores = attack(statistics[others], membership[others])
+        for name, counted in populations.items():
+            found[name][k] = loss_threshold.best_threshold(scores, membership[others], counted[others])
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an attack reaches on a population; rates are over pairs of a target and an example.
+
+    shadows        models in all, K; each is the target once
+    members, nonmembers   pairs
+    auc            ties count half
+    advantage      TPR - FPR at the thresholds, with its bootstrap interval of 95 %
+    tpr            at an FPR of at most 0.1 %, with the exact interval of that many independent pairs
+    tpr_bootstrap  interval of the same with targets and examples drawn anew, the threshold as given
+    curve          the TPR at each of FPRS
+    bootstrap      resampled advantages, to be subtracted from those of another release
+    """
+
+    shadows: int
+    members: int
+    nonmembers: int
+    auc: float
+    advantage: tuple[float, float, float]
+    tpr: roc.Rate
+    tpr_bootstrap: tuple[float, float]
+    curve: tuple[float, ...]
+    bootstrap: np.ndarray
+
+
+def evaluate(
+    attack: Attack,
+    statistics: torch.Tensor,
+    membership: torch.Tensor,
+    populations: Mapping[str, torch.Tensor],
+    examples: torch.Tensor | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> dict[str, Outcome]:
+    """Attack every model with the others as its shadows; arguments are those of `thresholds`."""
+    scores = attack(statistics, membership)
+    chosen = thresholds(attack, statistics, membership, populations, examples)
+    outcomes = {}
+    for name, counted in populations.items():
+        values, inside = scores[counted], membership[counted]
+        rates, exceeded = roc.tprs_at_fprs(values, inside, FPRS)
+        strict = FPRS.index(0.001)
+        called = scores >= chosen[name][:, None]
+        drawn = _differences(called, membership, counted, seed, resamples)
+        side = [called[counted & part].double().mean().item() for part in (membership, ~membership)]
+        above = scores > exceeded[strict]
+        tprs = roc.bootstrap_rates(above, membership, counted, seed, resamples)[:, 0]
+        outcomes[name] = Outcome(
+            shadows=len(membership),
+            members=int(inside.sum()),
+            nonmembers=int((~inside).sum()),
+            auc=roc.auc(values, inside),
+            advantage=(side[0] - side[1], *_interval(drawn)),
+            tpr=rates[strict],
+            tpr_bootstrap=_interval(tprs),
+            curve=tuple(rate.value for rate in rates),
+            bootstrap=drawn,
+        )
+    return outcomes
+
+
+def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, float]:
+    """Return the difference of two advantages, its bootstrap interval of 95 %, and a two-sided p-value.
+
+    Both must come from as many models and examples, and the same seed: their resamples are then paired. The
+    p-value takes the bootstrap's spread for a normal error.
+    """
+    if len(release.bootstrap) != len(baseline.bootstrap) or release.shadows != baseline.shadows:
+        raise ValueError(
+            f"{release.shadows} and {baseline.shadows} models: allowed are outcomes of the same resamples"
+        )
+    drawn = release.bootstrap - baseline.bootstrap
+    difference = release.advantage[0] - baseline.advantage[0]
+    spread = np.nanstd(drawn, ddof=1)
+    p_value = 1.0 if spread == 0 and difference == 0 else 2 * stats.norm.sf(abs(difference) / spread)
+    return difference, *_interval(drawn), float(p_value)
+
+
+def _differences(
+    called: torch.Tensor, membership: torch.Tensor, counted: torch.Tensor, seed: int, resamples: int
+) -> np.ndarray:
+    rates = roc.bootstrap_rates(called, membership, counted, seed, resamples)
+    return rates[:, 0] - rates[:, 1]
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,237 @@
+"""From a data set to what an attacker measures, one function an arrow.
+
+    draw         data set -> pool of images and K halves of it
+    release      pool -> K synthetic sets
+    confidences  synthetic sets -> K trained networks -> logit-scaled confidences on the pool
+
+Shadows are independent. On a CPU each network is trained by one thread, in this process or in one of
+`workers`: the numbers are the same bits however many there are. A GPU trains stacks of networks at once.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from privacy_for_free import training
+from privacy_for_free.attacks.statistics import logit_scaled_confidence
+from privacy_for_free.condensation import Condensed, Run, condense
+from privacy_for_free.data.membership import balanced_pool, random_halves
+from privacy_for_free.networks import Network
+from privacy_for_free.randomness import generator
+
+QUERIES = ("identity", "flip")
+STACK_BYTES = 4 * 2**30  # of training sets that a GPU holds at a time
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The attacker's pool, and who is a member of which half.
+
+    images      float32, 2n x C x H x W, standardised
+    labels      int64, 2n
+    membership  bool, K x 2n, on the CPU: row k is the half that model k is made from
+    indices     int64, 2n: where in the training set each image stands
+    classes     number of classes
+    """
+
+    images: torch.Tensor = field(repr=False)
+    labels: torch.Tensor = field(repr=False)
+    membership: torch.Tensor = field(repr=False)
+    indices: torch.Tensor = field(repr=False)
+    classes: int
+
+    @property
+    def shadows(self) -> int:
+        """K."""
+        return len(self.membership)
+
+    def first(self, shadows: int) -> "Pool":
+        """Return the pool with its first `shadows` halves only; ValueError where there are not so many."""
+        if not 1 <= shadows <= self.shadows:
+            raise ValueError(f"{shadows} shadows: allowed are 1 to {self.shadows}")
+        return Pool(self.images, self.labels, self.membership[:shadows], self.indices, self.classes)
+
+
+def draw(
+    images: torch.Tensor, labels: torch.Tensor, size: int, shadows: int, seed: int, classes: int | None = None
+) -> Pool:
+    """Draw a class-balanced pool of 2n images, and K random halves of it that are balanced too.
+
+    images, labels   the training set: N x C x H x W and int64, N
+    ValueError where the set is too small, or sizes are odd (`data.membership`).
+    """
+    chosen = balanced_pool(labels.cpu(), size, generator(seed, "pool"))
+    own = labels.cpu()[chosen]
+    membership = random_halves(shadows, own, generator(seed, "halves"))
+    device = images.device
+    classes = int(labels.max()) + 1 if classes is None else classes
+    return Pool(images[chosen.to(device)], own.to(device), membership, chosen, classes)
+
+
+def release(
+    pool: Pool,
+    method: str,
+    init: str,
+    ipc: int,
+    parameters: object | None,
+    seed: int,
+    run: Run | None = None,
+) -> Condensed:
+    """Condense every half of the pool; errors are those of `condensation.condense`."""
+    return condense(
+        method,
+        pool.images,
+        pool.labels,
+        pool.membership.to(pool.images.device),
+        ipc=ipc,
+        init=init,
+        parameters=parameters,
+        generator=generator(seed, "release", method, init, ipc),
+        classes=pool.classes,
+        run=run,
+    )
+
+
+def in_initialisation(pool: Pool, initial: torch.Tensor) -> torch.Tensor:
+    """Return bool, K x 2n: which pool images a set started from (`Condensed.initial`, K x classes x ipc)."""
+    found = torch.zeros_like(pool.membership)
+    for k, chosen in enumerate(initial.cpu().flatten(1)):
+        found[k, chosen[chosen >= 0]] = True
+    return found
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def confidences(
+    network: Network,
+    pool: Pool,
+    sets: Sequence[tuple[torch.Tensor, torch.Tensor]] | None,
+    schedule: training.Schedule,
+    seed: int,
+    names: Sequence[int],
+    queries: Sequence[str] = ("identity",),
+    workers: int | None = None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield for each shadow in `names` what its network says of the pool.
+
+    That is the logit-scaled confidence, float64, 2n x queries, and whether the first query's highest score is
+    that of the label, bool, 2n; both on the CPU.
+
+    sets      a training set each, images (M, C, H, W) and labels; None: the shadow's half of the pool
+    seed, names   shadow k's network is `training.train(..., seed, k)`, whichever others are asked for
+    queries   what a network is asked about each image, the same for all: "identity", "flip"
+    workers   processes that share the work on a CPU; None for the cores there are
+
+    ValueError for unknown queries. Errors of training are those of `training.train`.
+    """
+    unknown = [query for query in queries if query not in QUERIES]
+    if unknown or not queries:
+        raise ValueError(f"queries {tuple(queries)}: known are {', '.join(QUERIES)}, one or more")
+    jobs = [(name, *(sets[place] if sets is not None else (None, None))) for place, name in enumerate(names)]
+    if pool.images.device.type != "cpu":
+        yield from _stacked(network, pool, jobs, schedule, seed, queries)
+        return
+    workers = min(workers or usable_cores(), len(jobs))
+    shared = (network, pool, schedule, seed, tuple(queries))
+    if workers <= 1:
+        with _one_thread():
+            for job in jobs:
+                yield _confidence(shared, job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with _environment(), ProcessPoolExecutor(workers, context, _begin, (shared,)) as executor:
+        yield from executor.map(_work, jobs)
+
+
+_shared: list[tuple] = []  # in a worker: what all its jobs have in common
+
+
+def _begin(shared: tuple) -> None:
+    torch.set_num_threads(1)
+    _shared[:] = [shared]
+
+
+def _work(job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+    return _confidence(_shared[0], job)
+
+
+def _confidence(shared: tuple, job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+    network, pool, schedule, seed, queries = shared
+    name, images, labels = job
+    images, labels = _training_set(pool, name, images, labels)
+    parameters = training.train(network, images, labels, schedule, seed, name)
+    return _ask(network, parameters, pool, queries, schedule.compile)
+
+
+def _stacked(
+    network: Network, pool: Pool, jobs: list[tuple], schedule: training.Schedule, seed: int, queries: tuple
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    if not jobs:
+        return
+    first, _ = _training_set(pool, *jobs[0])
+    group = max(1, STACK_BYTES // (first.numel() * first.element_size()))
+    for start in range(0, len(jobs), group):
+        part = jobs[start : start + group]
+        sets = [_training_set(pool, *job) for job in part]
+        images, labels = (torch.stack(values) for values in zip(*sets, strict=True))
+        names = [name for name, *_ in part]
+        parameters = training.train_many(network, images, labels, schedule, seed, names)
+        for k in range(len(part)):
+            yield _ask(network, training.select(parameters, k), pool, queries, schedule.compile)
+
+
+def _training_set(
+    pool: Pool, name: int, images: torch.Tensor | None, labels: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if images is not None:
+        return images, labels
+    members = pool.membership[name].to(pool.labels.device)
+    return pool.images[members], pool.labels[members]
+
+
+def _ask(
+    network: Network, parameters: training.Parameters, pool: Pool, queries: Sequence[str], compile: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ask one network about the whole pool, in one large batch a query."""
+    answers, right = [], None
+    for query in queries:
+        images = pool.images.flip(3) if query == "flip" else pool.images
+        logits = training.logits(network, parameters, images, compile)
+        right = (logits.argmax(1) == pool.labels).cpu() if right is None else right
+        answers.append(logit_scaled_confidence(logits, pool.labels).cpu())
+    return torch.stack(answers, 1), right
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: how many there are decides the order of sums, and so the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Have processes that are started in here begin with one thread."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
