@@ -179,7 +179,8 @@ def _work(
         meta["peak_memory_bytes"] = max(meta["peak_memory_bytes"], _peak_memory(device))
         save(blocks)
         if keeps:
-            own["checkpoint"].unlink(missing_ok=True)
+            for path in own["checkpoint"].parent.glob(f"{own['checkpoint'].stem}.*checkpoint"):
+                path.unlink()
     return blocks
 
 

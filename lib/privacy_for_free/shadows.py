@@ -25,6 +25,7 @@ from privacy_for_free.networks import Network
 from privacy_for_free.randomness import generator
 
 QUERIES = ("identity", "flip")
+WORTH = 200_000  # images passed forward and back from which on worker processes pay
 STACK_BYTES = 4 * 2**30  # of training sets that a GPU holds at a time
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -129,7 +130,8 @@ def confidences(
     sets      a training set each, images (M, C, H, W) and labels; None: the shadow's half of the pool
     seed, names   shadow k's network is `training.train(..., seed, k)`, whichever others are asked for
     queries   what a network is asked about each image, the same for all: "identity", "flip"
-    workers   processes that share the work on a CPU; None for the cores there are
+    workers   processes that share the work on a CPU; None for the cores there are, or for this process alone
+              where starting others takes longer than the work
 
     ValueError for unknown queries. Errors of training are those of `training.train`.
     """
@@ -140,7 +142,12 @@ def confidences(
     if pool.images.device.type != "cpu":
         yield from _stacked(network, pool, jobs, schedule, seed, queries)
         return
-    workers = min(workers or usable_cores(), len(jobs))
+    if workers is None:
+        seen = (
+            len(pool.labels) // 2 if sets is None else sum(len(its) for _, its in sets) // max(1, len(sets))
+        )
+        workers = usable_cores() if schedule.epochs * seen * len(jobs) >= WORTH else 1
+    workers = min(workers, len(jobs))
     shared = (network, pool, schedule, seed, tuple(queries))
     if workers <= 1:
         with _one_thread():

@@ -6,8 +6,8 @@ An experiment is a module with
     Parameters  a frozen dataclass; PROFILES maps "smoke", "laptop" and "paper" to one each
     tasks(parameters, dataset) -> list of tasks: hashable, independent of each other, always in the same order
     run_task(task, parameters, dataset, seed, device) -> list of rows (dict, a value for each of COLUMNS)
-run_task may also take `checkpoint`, the path of a file of its own where it keeps what a kill should not cost;
-the file is removed when the task is done.
+run_task may also take `checkpoint`, the path NAME.checkpoint of a file of its own where it keeps what a kill
+should not cost; that file and any NAME.*.checkpoint are removed when the task is done.
 Every random number of a task comes from generators derived from (seed, purpose, task), so a task gives the
 same rows run alone, in a whole run, or on another worker.
 """

@@ -1,0 +1,170 @@
+"""The experiment's rows, where the leaks are known: raw images, and nothing at all."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from privacy_for_free import records, training
+from privacy_for_free.condensation import distribution_matching, gradient_matching, kernel_inducing_points
+from privacy_for_free.experiments import membership as experiment
+from privacy_for_free.randomness import generator
+
+CPU = torch.device("cpu")
+TIMES = ["condense_seconds", "train_seconds"]
+
+
+def dataset(count=400):
+    """Two classes that are hard to tell apart: what is learnt of an image is the image."""
+    labels = torch.arange(count) % 2
+    images = (
+        torch.randn((count, 1, 8, 8), generator=generator(0, "noise")) + 0.1 * labels[:, None, None, None]
+    )
+    return SimpleNamespace(
+        name="toy", sha256="0" * 64, normalised=False, classes=("a", "b"), train_images=images,
+        train_labels=labels, test_images=images, test_labels=labels,
+        mean=images.mean((0, 2, 3)), std=images.std((0, 2, 3)),
+    )  # fmt: skip
+
+
+SMALL = experiment.Parameters(
+    pool=200,
+    shadows=12,
+    fewer=(8,),
+    cells=(
+        ("random_subset", "real", 0.1, 12),
+        ("dm", "real", 0.1, 12),
+        ("dm", "noise", 0.1, 12),
+        ("kip", "noise", 0.1, 8),
+        ("dsa", "real", 0.1, 8),
+        ("full", "real", experiment.FULL, 12),
+    ),
+    width=16,
+    dm=distribution_matching.Parameters(iterations=0, batch_real=8, width=4),
+    dsa=gradient_matching.Parameters(iterations=1, batch_real=8, width=4, inner_loop=1, outer_loop=1),
+    kip=kernel_inducing_points.Parameters(iterations=1, batch_targets=20),
+    schedule=training.Schedule(epochs=40, learning_rate=0.03),
+    full_schedule=training.Schedule(epochs=60, learning_rate=0.05, batch=32),
+    resamples=200,
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    data = dataset()
+    tasks = experiment.tasks(SMALL, data)
+    assert [task.ratio for task in tasks] == [0.1, 0.0]
+    return pd.DataFrame([row for task in tasks for row in experiment.run_task(task, SMALL, data, 0, CPU)])
+
+
+def pick(table, **wanted):
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def test_rows_fit_the_columns_and_the_grid(table):
+    assert set(table.columns) == set(experiment.COLUMNS)
+    networks = table[table.release != "synthetic_set"]
+    assert set(networks.attack) == set(experiment.evaluation.NETWORK)
+    released = table[table.release == "synthetic_set"]
+    assert set(released.attack) == {"nearest", "nearest_lira_online", "tracing", "tracing_lira_online"}
+    assert "full" not in set(released.method)
+    assert set(table[table.init == "noise"].population) == {"all"}
+    real = table[(table.init == "real") & (table.method != "full")]
+    assert set(real.population) == {"all", "in_initialisation", "not_in_initialisation"}
+    assert (table[(table.population == "all") & (table.shadows == 12)].members == 1200).all()
+    assert (pick(table, population="in_initialisation", shadows=12).members == 12 * 10).all()
+    assert set(pick(table, method="kip").shadows) == {8}
+    assert set(pick(table, release="dm").shadows) == {12, 8}
+    assert (pick(table, method="dm").ipc == 5).all()
+    assert pick(table, method="full")[["ipc", "ratio"]].to_numpy().tolist()[0] == [50, 1.0]
+    assert (table[TIMES] >= 0).all(axis=None)
+    curves = np.array([list(map(float, text.split())) for text in table.roc])
+    assert curves.shape[1] == len(experiment.evaluation.FPRS)
+    assert (np.diff(curves) >= 0).all()
+    assert (table.advantage_low <= table.advantage_high).all()
+
+
+def test_the_baseline_is_in_every_comparison(table):
+    with_base = table[~table.method.isin(["random_subset", "full"]) & (table.method != "dm")]
+    assert pick(table, method="random_subset").difference.isna().all()
+    assert pick(table, method="full").difference.isna().all()
+    assert pick(table, method="dm").difference.notna().all()
+    for row in with_base.itertuples():
+        base = pick(
+            table, method="random_subset", attack=row.attack, population=row.population, shadows=row.shadows
+        )
+        assert len(base) <= 1
+        assert (len(base) == 1) == (row.difference == row.difference)
+    row = pick(table, release="dm", init="noise", attack="loss", shadows=12).iloc[0]
+    base = pick(table, release="random_subset", attack="loss", population="all", shadows=12).iloc[0]
+    assert row.difference == row.advantage - base.advantage
+
+
+def test_networks_that_saw_raw_images_give_them_away(table):
+    full = pick(table, release="full", attack="lira_online_fixed", shadows=12).iloc[0]
+    assert full.auc > 0.6
+    assert full.advantage_low > 0.1
+    assert full.member_accuracy > full.nonmember_accuracy + 0.2
+    subset = pick(table, release="random_subset", attack="loss", shadows=12)
+    assert pick(subset, population="in_initialisation").auc.item() > 0.7
+    assert abs(pick(subset, population="not_in_initialisation").auc.item() - 0.5) < 0.06
+
+
+def test_real_initialisation_without_steps_is_found_at_once(table):
+    """DM of no iterations releases its initial images."""
+    found = pick(table, release="synthetic_set", method="dm", init="real", attack="nearest", shadows=12)
+    assert pick(found, population="in_initialisation").auc.item() == 1.0
+    assert pick(found, population="in_initialisation")["tpr_at_fpr_1e-3"].item() == 1.0
+    assert pick(found, population="in_initialisation").advantage.item() > 0.98
+    assert abs(pick(found, population="not_in_initialisation").auc.item() - 0.5) < 0.06
+    noise = pick(table, method="dm", init="noise", shadows=12, population="all")
+    assert (noise[noise.attack != "lira_online"].auc - 0.5).abs().max() < 0.1
+
+
+def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
+    data, cells = dataset(), SMALL.cells[:2]
+    few = dataclasses.replace(
+        SMALL, cells=cells, dm=dataclasses.replace(SMALL.dm, iterations=3), shadows=8, fewer=()
+    )
+    few = dataclasses.replace(few, cells=tuple((*cell[:3], 8) for cell in cells))
+    monkeypatch.setattr(experiment, "PROFILES", {"smoke": few})
+    monkeypatch.setattr(experiment, "SAVE_SECONDS", -1.0)
+    options = {"device": "cpu", "progress": False}
+    whole = records.run(experiment, data, **options)
+    trained, train = [], training.train
+
+    def killed(*given):
+        trained.append(given[-1])
+        if len(trained) == 12:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    monkeypatch.setattr(training, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        records.run(experiment, data, results_dir=tmp_path, **options)
+    left = sorted(path.name for path in (tmp_path / "membership").glob("*checkpoint"))
+    assert left == [
+        "toy-smoke.0.dm-real.checkpoint",
+        "toy-smoke.0.dm-real.sets.checkpoint",
+        "toy-smoke.0.random_subset-real.checkpoint",
+    ]
+    resumed = records.run(experiment, data, results_dir=tmp_path, **options)
+    assert trained == [*range(8), 0, 1, 2, 3, 3, 4, 5, 6, 7]
+    assert not list((tmp_path / "membership").glob("*checkpoint*"))
+    pd.testing.assert_frame_equal(resumed.table.drop(columns=TIMES), whole.table.drop(columns=TIMES))
+
+
+def test_sizes_that_are_no_whole_images_are_refused():
+    odd = dataclasses.replace(SMALL, cells=(("dm", "real", 0.03, 12),))
+    with pytest.raises(ValueError, match=r"ratio 0.03: 1.5 images a class, allowed are whole numbers from 1"):
+        experiment.tasks(odd, dataset())
+    for profile in ("laptop", "paper"):
+        parameters = experiment.PROFILES[profile]
+        for classes in (2, 10):
+            data = SimpleNamespace(classes=range(classes))
+            assert len(experiment.tasks(parameters, data)) == 4
