@@ -1,9 +1,10 @@
 """Chapters check their parameters before any work, and draw from the largest record there is."""
 
 import pytest
+import torch
 
-from privacy_for_free import experiments, records
-from privacy_for_free.chapter import open_chapter
+from privacy_for_free import data, experiments, records
+from privacy_for_free.chapter import beginning, open_chapter
 
 GOOD = {"dataset": "fashion_mnist_mini", "profile": "smoke", "seed": 0, "device": "cpu"}
 
@@ -63,3 +64,31 @@ def test_larger_profiles_are_recorded(fake):
     fake.append(set())
     chapter("elsewhere", profile="laptop").run("toy")
     assert fake[1:] == ["elsewhere"]
+
+
+def a_data_set(train, test):
+    """Two classes in turn, each image filled with its position."""
+    images = {f"{split}_images": torch.arange(n).float()[:, None, None, None] for split, n in (train, test)}
+    labels = {f"{split}_labels": torch.arange(n) % 2 for split, n in (train, test)}
+    one = torch.ones(1)
+    return data.Dataset(
+        "toy", **images, **labels, classes=("a", "b"), sha256="0", normalised=False, mean=one, std=one
+    )
+
+
+def test_live_runs_take_the_beginning_of_a_large_data_set(monkeypatch):
+    whole = a_data_set(("train", 3000), ("test", 300))
+    part = beginning(whole)
+    assert part.train_images.flatten().tolist() == list(range(2000))  # 1,000 of each of two classes
+    assert torch.equal(part.train_labels, whole.train_labels[:2000])
+    assert torch.equal(part.test_images, whole.test_images)
+    assert part.sha256 == "0 beginning"
+    small = a_data_set(("train", 2000), ("test", 400))
+    assert beginning(small) is small
+
+    given = []
+    monkeypatch.setattr(data, "load", lambda name, root: whole)
+    monkeypatch.setattr(records, "run", lambda experiment, dataset, *_, **__: given.append(dataset))
+    chapter().run("condensation")
+    chapter("elsewhere", profile="laptop").run("condensation")
+    assert [len(dataset.train_labels) for dataset in given] == [2000, 3000]

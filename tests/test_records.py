@@ -292,7 +292,7 @@ def test_committed_records_are_intact_and_current(root):
         record = records.read(table.parent.name, dataset, profile)
         assert record is not None, f"{table} is not complete"
         assert record.current, f"{table} was made by another source: make records, after moving it aside"
-    assert {"linear_dm", "gibbs_ratio"} <= {table.parent.name for table in tables}
+    assert {"linear_dm", "gibbs_ratio", "condensation"} <= {table.parent.name for table in tables}
 
 
 def test_a_task_keeps_its_state_in_a_file_of_its_own_until_it_is_done(toy, tmp_path, monkeypatch):

@@ -51,6 +51,11 @@ def test_releases_are_made_of_members_only(pool):
     assert not shadows.in_initialisation(pool, noise.initial).any()
 
 
+def close(found, wanted):
+    """One network alone and among others sums in another order, in float32, on some processors."""
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def answers(pool, sets, names, **options):
     found = list(shadows.confidences(NETWORK, pool, sets, SCHEDULE, 3, names, **options))
     return torch.stack([answer for answer, _ in found]), torch.stack([right for _, right in found])
@@ -64,7 +69,7 @@ def test_networks_are_those_of_a_loop(pool):
         trained = training.train(NETWORK, *sets[k], SCHEDULE, 3, k)
         for q, images in enumerate((pool.images, pool.images.flip(3))):
             logits = training.logits(NETWORK, trained, images)
-            torch.testing.assert_close(found[k, :, q], logit_scaled_confidence(logits, pool.labels))
+            close(found[k, :, q], logit_scaled_confidence(logits, pool.labels))
             if q == 0:
                 assert torch.equal(right[k], logits.argmax(1) == pool.labels)
 
@@ -75,7 +80,7 @@ def test_without_sets_a_network_learns_its_half(pool):
         inside = pool.membership[k]
         trained = training.train(NETWORK, pool.images[inside], pool.labels[inside], SCHEDULE, 3, k)
         logits = training.logits(NETWORK, trained, pool.images)
-        torch.testing.assert_close(found[row, :, 0], logit_scaled_confidence(logits, pool.labels))
+        close(found[row, :, 0], logit_scaled_confidence(logits, pool.labels))
 
 
 def test_same_bits_in_workers_and_in_parts(pool):
@@ -94,7 +99,7 @@ def test_stacked_as_on_a_gpu(pool, monkeypatch):
     monkeypatch.setattr(shadows, "STACK_BYTES", 2 * sets[0][0].numel() * 4)
     jobs = [(k, *sets[k]) for k in range(6)]
     found = list(shadows._stacked(NETWORK, pool, jobs, SCHEDULE, 3, ("identity",)))
-    torch.testing.assert_close(torch.stack([answer for answer, _ in found]), whole)
+    close(torch.stack([answer for answer, _ in found]), whole)
     assert not list(shadows._stacked(NETWORK, pool, [], SCHEDULE, 3, ("identity",)))
 
 
