@@ -2,9 +2,12 @@
 
 import math
 
+import hypothesis.strategies as st
 import numpy as np
+import pytest
+from hypothesis import given
 
-from privacy_for_free.comparisons import difference, mean
+from privacy_for_free.comparisons import difference, holm, mean
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -38,3 +41,37 @@ def test_coverage_of_three_against_three():
         low, high = difference(random.normal(1, 1, 3), random.normal(0, 3, 3))[1:]
         hits += low <= 1 <= high
     assert 0.93 < hits / 1000 < 0.99
+
+
+def _holm_naive(values):
+    """The definition: reject while p_(i) <= level / (count - i); a corrected p is the smallest such level."""
+    corrected = []
+    for value in values:
+        before = [other for other in values if other <= value]
+        levels = [
+            other * sum(third >= other for third in values) for other in before
+        ]  # ties share a rank, the larger factor
+        corrected.append(min(1.0, max(levels)))
+    return corrected
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_follows_its_definition(values):
+    assert np.allclose(holm(values), _holm_naive(values), rtol=1e-12)
+    assert (holm(values) >= np.array(values)).all()
+    assert (
+        holm(values) <= np.minimum(1, len(values) * np.array(values)) + 1e-12
+    ).all()  # never above Bonferroni
+
+
+def test_holm_keeps_the_error_of_all_tests_together():
+    rng = np.random.default_rng(0)
+    runs = 4000
+    wrong = sum(holm(rng.uniform(size=20)).min() < 0.05 for _ in range(runs)) / runs
+    assert abs(wrong - (1 - (1 - 0.05 / 20) ** 20)) < 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, math.nan])
+def test_holm_refuses_what_is_no_probability(wrong):
+    with pytest.raises(ValueError, match="allowed are 0 to 1"):
+        holm([0.5, wrong])
