@@ -1,0 +1,272 @@
+"""How far the synthetic images move when one real image is removed, for a smooth extractor: proof and check.
+
+Distribution matching descends on L(S; T) = || mean_T psi - mean_S psi ||^2; G(S; T) is its gradient in S. T
+has n images and T\\x is T without one of them.
+
+Theorem. Let S_0 = S'_0 and S_{t+1} = S_t - eta G_t(S_t; T), S'_{t+1} = S'_t - eta G_t(S'_t; T\\x). Assume
+  (a) the same start, chosen without looking at x (x is not one of the initial images);
+  (b) the same extractors in both runs (and the same augmentations): G_t may change from step to step, but is
+      the same function in both;
+  (c) || G_t(S; T) - G_t(S'; T) || <= Lambda || S - S' || on a convex region that holds both runs; the
+      segments from S_t to S'_t are enough. This asks for a smooth activation;
+  (d) || G_t(S'_t; T) - G_t(S'_t; T\\x) || <= c / n. For a bounded Jacobian of psi this follows from the shift
+      of the target, which is at most 2 kappa / n (`theory.kernel`);
+  (e) a number I of steps that does not depend on n.
+Then || S_I - S'_I || <= (c / (n Lambda)) ((1 + eta Lambda)^I - 1), and c eta I / n for Lambda = 0.
+
+Proof. Let e_t = || S_t - S'_t ||, so e_0 = 0 by (a). Subtract the two steps; by (b)
+    S_{t+1} - S'_{t+1} = (S_t - S'_t) - eta [G_t(S_t; T) - G_t(S'_t; T)]
+                                      - eta [G_t(S'_t; T) - G_t(S'_t; T\\x)].
+By (c) and (d), e_{t+1} <= (1 + eta Lambda) e_t + eta c / n. This is the discrete Gronwall inequality: by
+induction e_I <= (eta c / n) sum_{t < I} (1 + eta Lambda)^t, and the geometric sum is the claim; by (e) its
+factor of 1 / n is a constant. No convexity, no inverse. QED
+
+Where G_t is monotone (L convex on the region) and eta <= 2 / Lambda, a step does not stretch e_t, and the
+limit c eta I / n holds whatever Lambda is (Hardt, Recht & Singer, ICML 2016, lemma 3.7). Elsewhere the factor
+(1 + eta Lambda)^I is the price of possible chaos. With momentum beta the pair (e_t, f_t) of image and
+velocity differences obeys f <- beta f + Lambda e + c / n, e <- e + eta f at most: linear in c / n again, so
+still O(1 / n).
+
+At a non-degenerate minimiser S* (smallest Hessian eigenvalue mu > 0) the implicit function theorem gives
+    S*' - S* = -H^{-1} G(S*; T\\x) + O(1 / n^2),    so || S*' - S* || <= c / (mu n) + O(1 / n^2),
+with H the Hessian of L(.; T) at S*, G(S*; T) = 0 and c / n = || G(S*; T\\x) ||.
+
+Images are rows, float64: real (n, d), synthetic (m, d). An extractor is a function of rows (N, d) to features
+(N, F); R fixed extractors are one, their features joined and divided by sqrt(R) (`SmoothExtractor`).
+Norms are Frobenius norms over all m images.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+Extractor = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothExtractor:
+    """R random networks of one hidden layer, tanh(W x + b) / sqrt(k), as one extractor.
+
+    weights (R, k, d) and biases (R, k), float64. Called on rows (N, d) it returns (N, R k), divided by
+    sqrt(R), so that || mean_T psi - mean_S psi ||^2 is the average of the R losses.
+    """
+
+    weights: torch.Tensor
+    biases: torch.Tensor
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the features of all R networks, joined."""
+        hidden = torch.tanh(rows @ self.weights.flatten(0, 1).mT + self.biases.flatten())
+        return hidden / math.sqrt(self.biases.numel())
+
+    @property
+    def jacobian_bound(self) -> float:
+        """The root mean square of ||W_r|| / sqrt(k): no point has a Jacobian of larger spectral norm."""
+        squares = torch.linalg.matrix_norm(self.weights, 2).square()
+        return float((squares.mean() / self.weights.shape[1]).sqrt())
+
+    def proved_constants(self, m: int) -> "Constants":
+        """Return c and Lambda that hold for every T, x and S: |tanh'| <= 1, |tanh''| <= 4 / (3 sqrt 3).
+
+        With B = `jacobian_bound`, features of norm at most 1, and differences of two of them at most 2:
+        c = (2 / sqrt m) B 2, and Lambda = (2 / m) B^2 (1 + 2 * 4 / (3 sqrt 3)), the first term from the
+        Gauss-Newton part of the Hessian, the second from the curvature of tanh.
+        """
+        bound = self.jacobian_bound
+        return Constants(4 * bound / math.sqrt(m), 2 / m * bound**2 * (1 + 8 / (3 * math.sqrt(3))))
+
+
+def smooth_extractor(R: int, k: int, d: int, generator: torch.Generator) -> SmoothExtractor:
+    """Draw R networks of k units on d pixels: weights of variance 1 / d, biases of variance 1, normal."""
+    for name, value in (("R", R), ("k", k), ("d", d)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
+    draw = {"generator": generator, "dtype": torch.float64, "device": generator.device}
+    return SmoothExtractor(torch.randn((R, k, d), **draw) / math.sqrt(d), torch.randn((R, k), **draw))
+
+
+# --- loss, gradient, Hessian -----------------------------------------------------------------------------
+
+
+def loss(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Return || target - mean_S psi ||^2, target (F,) the mean features of the real images."""
+    return (target - extractor(synthetic).mean(0)).square().sum()
+
+
+def gradient(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Return G (m, d), the gradient of `loss` in the synthetic images."""
+    return torch.func.grad(lambda s: loss(extractor, target, s))(synthetic)
+
+
+def hessian(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Return the Hessian (m d, m d) of `loss` in the synthetic images."""
+    flat = synthetic.flatten()
+    function = lambda s: loss(extractor, target, s.view_as(synthetic))  # noqa: E731
+    return torch.func.jacrev(torch.func.grad(function))(flat)  # forward mode needs deprecated parts of torch
+
+
+def targets(extractor: Extractor, real: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean features (F,) of T and of T without image `index`; ValueError for no such image."""
+    n = len(real)
+    if n < 2 or not 0 <= index < n:
+        raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
+    features = extractor(real)
+    mean = features.mean(0)
+    others = torch.cat([features[:index], features[index + 1 :]]).mean(0)
+    return mean, others
+
+
+# --- a fixed number of steps -----------------------------------------------------------------------------
+
+
+class Constants(NamedTuple):
+    """c and Lambda of the theorem."""
+
+    c: float
+    Lambda: float
+
+
+def descend(
+    extractor: Extractor,
+    target: torch.Tensor,
+    initial: torch.Tensor,
+    steps: int,
+    step_size: float,
+    momentum: float = 0.0,
+) -> torch.Tensor:
+    """Return the path (steps + 1, m, d) of gradient descent on `loss` from `initial` (m, d)."""
+    path, velocity = [initial], torch.zeros_like(initial)
+    for _ in range(steps):
+        velocity = momentum * velocity + gradient(extractor, target, path[-1])
+        path.append(path[-1] - step_size * velocity)
+    return torch.stack(path)
+
+
+def shift_path(
+    extractor: Extractor,
+    real: torch.Tensor,
+    index: int,
+    initial: torch.Tensor,
+    steps: int,
+    step_size: float,
+    momentum: float = 0.0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run T and T\\x from one start; return || S_t - S'_t || (steps + 1,) and both paths."""
+    paths = [
+        descend(extractor, target, initial, steps, step_size, momentum)
+        for target in targets(extractor, real, index)
+    ]
+    return (paths[0] - paths[1]).flatten(1).norm(dim=1), paths[0], paths[1]
+
+
+def measured_constants(
+    extractor: Extractor,
+    real: torch.Tensor,
+    index: int,
+    path: torch.Tensor,
+    other: torch.Tensor,
+    points: int = 3,
+) -> Constants:
+    """Measure c and Lambda along the two runs that `shift_path` returned.
+
+    Lambda is the largest spectral norm of the Hessian of L(.; T) at `points` points of each segment from
+    S_t to S'_t, both ends included; c is n times the largest || G(S; T) - G(S; T\\x) || at the ends. Lambda
+    is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
+    """
+    mean, others = targets(extractor, real, index)
+    largest = difference = 0.0
+    for s, s_other in zip(path, other, strict=True):
+        for share in torch.linspace(0, 1, points).tolist():
+            between = s + share * (s_other - s)
+            norm = torch.linalg.eigvalsh(hessian(extractor, mean, between)).abs().max()
+            largest = max(largest, float(norm))
+        for end in (s, s_other):
+            moved = gradient(extractor, mean, end) - gradient(extractor, others, end)
+            difference = max(difference, float(moved.norm()))
+    return Constants(len(real) * difference, largest)
+
+
+def stability_bound(
+    c: float, n: int, Lambda: float, step_size: float, steps: int, momentum: float = 0.0
+) -> float:
+    """Return the theorem's bound on || S_I - S'_I ||: (c / (n Lambda)) ((1 + eta Lambda)^I - 1).
+
+    Its limit c eta I / n at Lambda = 0. With momentum, the recursion of the module's docstring.
+
+    >>> stability_bound(c=3.0, n=100, Lambda=0.0, step_size=0.5, steps=10)
+    0.15
+    >>> round(stability_bound(c=3.0, n=100, Lambda=2.0, step_size=0.5, steps=3), 6)
+    0.105
+    """
+    for name, value in (("c", c), ("Lambda", Lambda), ("step_size", step_size), ("steps", steps)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} {value!r}: allowed are numbers from 0 up")
+    if n < 1 or not 0 <= momentum < 1:
+        raise ValueError(f"n {n!r}, momentum {momentum!r}: allowed are n from 1 up, momentum from 0, below 1")
+    if momentum:
+        image = velocity = 0.0
+        for _ in range(steps):
+            velocity = momentum * velocity + Lambda * image + c / n
+            image += step_size * velocity
+        return image
+    if Lambda == 0:
+        return c * step_size * steps / n
+    return c / (n * Lambda) * math.expm1(steps * math.log1p(step_size * Lambda))
+
+
+# --- a non-degenerate minimiser --------------------------------------------------------------------------
+
+
+class Minimiser(NamedTuple):
+    """A stationary point (m, d), the norm of the gradient there, and the smallest Hessian eigenvalue."""
+
+    synthetic: torch.Tensor
+    gradient_norm: float
+    mu: float
+
+
+def minimise(
+    extractor: Extractor,
+    target: torch.Tensor,
+    initial: torch.Tensor,
+    tolerance: float = 1e-12,
+    iterations: int = 200,
+) -> Minimiser:
+    """Find a minimiser of `loss` from `initial` (m, d) by damped Newton steps (Levenberg's damping).
+
+    ValueError when the gradient does not fall below the tolerance or the point is degenerate (mu <= 0):
+    such a point is no minimiser that the theorem speaks of.
+    """
+    s, damping = initial, 1.0
+    for _ in range(iterations):
+        slope = gradient(extractor, target, s).flatten()
+        if float(slope.norm()) < tolerance:
+            break
+        H = hessian(extractor, target, s)
+        values, vectors = torch.linalg.eigh(H)
+        step = vectors @ ((vectors.mT @ slope) / (values.abs() + damping))
+        moved = s - step.view_as(s)
+        if loss(extractor, target, moved) <= loss(extractor, target, s):
+            s, damping = moved, damping / 10
+        elif float(slope.norm()) < 1e-8:  # too close for the loss to tell: plain Newton
+            s = s - torch.linalg.solve(H, slope).view_as(s)
+        else:
+            damping = max(damping * 10, 1e-12)
+    norm = float(gradient(extractor, target, s).norm())
+    mu = float(torch.linalg.eigvalsh(hessian(extractor, target, s))[0])
+    if not norm < tolerance or not mu > 0:
+        raise ValueError(f"gradient {norm:.1e}, mu {mu:.1e}: allowed are below {tolerance:.1e}, above 0")
+    return Minimiser(s, norm, mu)
+
+
+def predicted_shift(
+    extractor: Extractor, real: torch.Tensor, index: int, synthetic: torch.Tensor
+) -> torch.Tensor:
+    """Return -H^{-1} [G(S*; T\\x) - G(S*; T)] (m, d): how S* moves to first order when image `index` goes."""
+    mean, others = targets(extractor, real, index)
+    moved = gradient(extractor, others, synthetic) - gradient(extractor, mean, synthetic)
+    H = hessian(extractor, mean, synthetic)
+    return -torch.linalg.solve(H, moved.flatten()).view_as(synthetic)
