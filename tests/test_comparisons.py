@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from privacy_for_free.comparisons import difference, holm, mean
+from privacy_for_free.comparisons import Interval, difference, holm, mean, unpaired
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -75,3 +75,20 @@ def test_holm_keeps_the_error_of_all_tests_together():
 def test_holm_refuses_what_is_no_probability(wrong):
     with pytest.raises(ValueError, match="allowed are 0 to 1"):
         holm([0.5, wrong])
+
+
+def test_unpaired_is_the_z_test_of_two_means():
+    """Standard errors 3 and 4, means 10 apart: z = 2."""
+    quantile = 1.959963984540054
+    one, other = (
+        Interval(20, 20 - 3 * quantile, 20 + 3 * quantile),
+        Interval(10, 10 - 4 * quantile, 10 + 4 * quantile),
+    )
+    found, p_value = unpaired(one, other)
+    assert np.allclose(found, (10, 10 - 5 * quantile, 10 + 5 * quantile))
+    assert math.isclose(p_value, 0.04550026389635842, rel_tol=1e-12)
+
+
+def test_unpaired_needs_an_error_to_judge_by():
+    with pytest.raises(ValueError, match="allowed are intervals of which one has a length"):
+        unpaired(Interval(1, 1, 1), Interval(0, 0, 0))

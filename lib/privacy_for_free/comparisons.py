@@ -54,6 +54,24 @@ def difference(values: Sequence[float], base: Sequence[float], confidence: float
     return Interval(float(np.mean(values) - np.mean(base)), float(low), float(high))
 
 
+def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[Interval, float]:
+    """Return one - other with its interval, and the two-sided p-value of no difference.
+
+    From the two intervals alone, of this confidence each: both errors are taken for normal, and independent.
+    For results that share no resamples. ValueError for two intervals of no length.
+
+    >>> difference, p_value = unpaired(Interval(0.5, 0.4, 0.6), Interval(0.2, 0.1, 0.3))
+    >>> print(f"{difference.value:.2f} +- {difference.half:.3f}, p = {p_value:.6f}")
+    0.30 +- 0.141, p = 0.000032
+    """
+    half = np.hypot(one.half, other.half)
+    if not half > 0:
+        raise ValueError(f"intervals {one} and {other}: allowed are intervals of which one has a length")
+    value = one.value - other.value
+    p_value = 2 * stats.norm.sf(abs(value) / half * stats.norm.ppf((1 + confidence) / 2))
+    return Interval(value, value - half, value + half), float(p_value)
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Return p-values (float64) corrected for their number, by Holm's step-down method.
 
