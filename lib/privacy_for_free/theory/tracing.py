@@ -1,0 +1,278 @@
+"""What an attacker can learn from a released class mean, and what caps every attack.
+
+Release: the mean xbar of n members, which is what distribution matching with a linear extractor releases when it
+starts from noise (chapter "Linear extractors: the proof"). Statistic for an image x, with a matrix M (the
+attacker's inverse covariance) and a centre: T = <x - centre, xbar - centre>_M. With M = Sigma^-1 it is, up to a
+constant, the log likelihood ratio of Gaussian images (Homer et al., PLoS Genetics 4, 2008; Sankararaman et al.,
+Nature Genetics 41, 2009, who give TPR and FPR as functions of dimension over n; Dwork et al., FOCS 2015).
+
+    fresh  members are n independent draws from (mu, Sigma), mu known; x is one of them or independent of them.
+    pool   members are a uniformly random n of the N images of a pool that the attacker knows, x one of the N.
+
+Arguments named for an image are arrays, one value an image: `own` = w.(x - mean) and `variance` = w^T Sigma w
+for the weights w = M (x - centre), mean and Sigma those of the distribution (fresh) or of the pool, Sigma with
+divisor N. T is close to Gaussian because it is a sum over members; its means and variances below are exact.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+from scipy.special import ndtr, ndtri
+
+GRID = 1024  # thresholds at which an area under a mixture's ROC is added up
+
+
+class Law(NamedTuple):
+    """Mean and standard deviation of each image's score, outside and inside the members: float64, images."""
+
+    out_mean: np.ndarray
+    out_sd: np.ndarray
+    in_mean: np.ndarray
+    in_sd: np.ndarray
+
+    def over(self, scale: ArrayLike) -> "Law":
+        """Return the law of the scores divided by a positive number an image."""
+        return Law(*(part / np.asarray(scale, dtype=float) for part in self))
+
+    @property
+    def effect(self) -> np.ndarray:
+        """Difference of the means over the standard deviation outside."""
+        return (self.in_mean - self.out_mean) / self.out_sd
+
+
+# --- effect sizes -------------------------------------------------------------------------------------------
+
+
+def effect_size(mahalanobis_squared: ArrayLike, n: int) -> np.ndarray:
+    """Return sqrt(q / n), q = ||x - mu||^2 in the metric of Sigma^-1: fresh members, everything known.
+
+    T has mean 0 (x no member) or q / n (member), and variance q / n. The average of q over x is the effective
+    dimension d; hence about sqrt(d / n).
+
+    >>> float(effect_size(784, 784))
+    1.0
+    """
+    return np.sqrt(_squares(mahalanobis_squared) / _members(n))
+
+
+def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
+    """Return the exact effect size for a random n of a known pool of N, M the inverse of the pool's covariance.
+
+    q = ||x - p||^2 in the metric of C^-1, p and C the pool's mean and covariance (divisor N); `pool` is N, 2 n
+    if left out. q is N - 1 at most. For halves it is 2 sqrt(h / (1 - h)), h = q / (2 n - 1), which is
+    sqrt(2 q / n) to leading order; in general sqrt(q N / (n (N - n))). Infinite at q = N - 1: an image
+    linearly independent of the others' differences is read off the mean exactly, so all are where d >= N - 1.
+    """
+    q, N = _squares(mahalanobis_squared), _pool(n, pool)
+    if (q > (N - 1) * (1 + 1e-9)).any():
+        raise ValueError(f"squared distance {q.max():g} in the pool's own metric: allowed are 0 to {N - 1}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(q == 0, 0.0, pool_law(q, q, n, N).effect)
+
+
+def effect_size_whitened(own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
+    """Return the effect size with any matrix M: own / sqrt(n variance), fresh members; leading order in a pool.
+
+    own = (x - mu)^T M (x - mu), variance = (x - mu)^T M Sigma M (x - mu). T has mean own / n for a member, and
+    variance / n. A pool of N known images (`pool`) multiplies it by sqrt(N / (N - n)), sqrt(2) for halves:
+    the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing beats
+    M = Sigma^-1.
+    """
+    left = 1.0 if pool is None else 1 - n / _pool(n, pool)
+    return np.asarray(own, dtype=float) / np.sqrt(_squares(variance) * _members(n) * left)
+
+
+# --- laws of the statistic ----------------------------------------------------------------------------------
+
+
+def fresh_law(own: ArrayLike, variance: ArrayLike, n: int, offset: ArrayLike = 0.0) -> Law:
+    """Return the law of T for fresh members: means 0 and own / n, variances v / n and v (n - 1) / n^2.
+
+    `offset`, w.(mu - centre), is added to both means: the attacker's centre is off by that much.
+    """
+    own, variance = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
+    mean = np.broadcast_to(np.asarray(offset, dtype=float), own.shape)
+    outside = np.sqrt(variance / _members(n))
+    return Law(mean, outside, mean + own / n, outside * np.sqrt((n - 1) / n))
+
+
+def pool_law(
+    own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None, offset: ArrayLike = 0.0
+) -> Law:
+    """Return the exact law of T for a random n of a known pool of N (`pool`; 2 n if left out), given x in or out.
+
+    With a = `own`, v = `variance`, the values w.(x_j - p) of the N - 1 other images have mean -a / (N - 1) and
+    variance S = N / (N - 2) (v - a^2 / (N - 1)), divisor N - 2. Sampling without replacement gives
+
+        out   mean -a / (N - 1)                     variance S (N - 1 - n) / (n (N - 1))
+        in    mean  a (N - n) / (n (N - 1))         variance S (n - 1) (N - n) / (n^2 (N - 1))
+
+    so the means differ by a N / (n (N - 1)); both variances are S (n - 1) / (n (2 n - 1)) for halves. `offset`,
+    w.(p - centre), is added to both means.
+
+    mean_in - mean_out = N / (N - n) (mean_in - p), so whoever knows the pool has it from mean_in. Its covariance,
+    x not singled out, is C N^2 / (n (N - n) (N - 1)), C with divisor N: 4 C / (2 n - 1) for halves, that is
+    (2 / n) C (1 + 1 / (2 n) + ...); with divisor N - 1 it is (1/n + 1/(N - n)) C exactly, 2 C / n for halves.
+    """
+    N = _pool(n, pool)
+    a, v = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
+    mean = np.broadcast_to(np.asarray(offset, dtype=float), a.shape)
+    left = v - a**2 / (N - 1)
+    spread = np.where(left > 1e-12 * v, left, 0.0) * N / (N - 2)
+    return Law(
+        mean - a / (N - 1),
+        np.sqrt(spread * (N - 1 - n) / (n * (N - 1))),
+        mean + a * (N - n) / (n * (N - 1)),
+        np.sqrt(spread * (n - 1) * (N - n) / (n**2 * (N - 1))),
+    )
+
+
+# --- from laws to rates -------------------------------------------------------------------------------------
+
+
+def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
+    """Return Phi(Phi^-1(fpr) + e), averaged over the effects (a number or images): each has its own threshold.
+
+    The result has the shape of `fpr`. ValueError for rates outside 0..1.
+
+    >>> f"{tpr(0.001, effect_size(784, 3000)):.2%}"
+    '0.50%'
+    """
+    shift = np.asarray(effect, dtype=float).reshape(-1)
+    return ndtr(ndtri(_rates(fpr))[..., None] + shift).mean(-1)
+
+
+def auc(effect: ArrayLike) -> float:
+    """Return the area under that ROC, the mean of Phi(e / sqrt(2))."""
+    return float(ndtr(np.asarray(effect, dtype=float) / np.sqrt(2)).mean())
+
+
+def tpr_one_threshold(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
+    """Return the TPR of T itself, one threshold for all images: means 0 and e^2, variance e^2, mixed over e."""
+    e = np.asarray(effect, dtype=float).reshape(-1)
+    return mixture_tpr(fpr, Law(np.zeros_like(e), e, e**2, e))
+
+
+def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
+    """Return the TPR, in the shape of `fpr`, of scores thresholded alike, images drawn uniformly.
+
+    The threshold at which the mixture outside has the FPR is found with Brent's method.
+    """
+    rates = _rates(fpr)
+    low, high = _range(law)
+
+    def at(rate: float) -> float:
+        if rate in (0.0, 1.0):
+            return rate
+        excess = lambda t: _above(t, law.out_mean, law.out_sd) - rate  # noqa: E731
+        if excess(low) < 0 or excess(high) > 0:
+            return float(rate > 0.5)
+        threshold = optimize.brentq(excess, low, high, xtol=1e-12 * (high - low), rtol=1e-14)
+        return _above(threshold, law.in_mean, law.in_sd)
+
+    return np.array([at(rate) for rate in rates.reshape(-1)]).reshape(rates.shape)
+
+
+def mixture_auc(law: Law) -> float:
+    """Return the area under the ROC of `mixture_tpr`: a trapezoidal sum over thresholds."""
+    thresholds = np.linspace(*_range(law), GRID)
+    fpr = np.array([_above(t, law.out_mean, law.out_sd) for t in thresholds])
+    hit = np.array([_above(t, law.in_mean, law.in_sd) for t in thresholds])
+    return float(((fpr[:-1] - fpr[1:]) * (hit[:-1] + hit[1:])).sum() / 2)
+
+
+def _above(threshold: float, mean: np.ndarray, sd: np.ndarray) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (mean - threshold) / sd
+    return float(ndtr(np.where(np.isnan(z), -np.inf, z)).mean())
+
+
+def _range(law: Law) -> tuple[float, float]:
+    means, sds = np.concatenate([law.out_mean, law.in_mean]), np.concatenate([law.out_sd, law.in_sd])
+    return float((means - 8 * sds).min()), float((means + 8 * sds).max())
+
+
+# --- caps and counts ----------------------------------------------------------------------------------------
+
+
+def cap_random_subset(fpr: ArrayLike, rate: float) -> np.ndarray:
+    """Return r + (1 - r) FPR: no attack on a uniformly random share r of the members has a higher TPR.
+
+    >>> f"{cap_random_subset(0.001, 0.01):.3%}"
+    '1.099%'
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate {rate!r}: allowed are 0 to 1")
+    return rate + (1 - rate) * _rates(fpr)
+
+
+def cap_private(fpr: ArrayLike, epsilon: float, delta: float = 1e-5) -> np.ndarray:
+    """Return min(1, e^epsilon FPR + delta): no attack on an (epsilon, delta)-private release has a higher TPR.
+
+    >>> f"{cap_private(0.001, 4):.2%}"
+    '5.46%'
+    """
+    if not epsilon >= 0 or not 0 <= delta <= 1:
+        raise ValueError(
+            f"epsilon {epsilon!r}, delta {delta!r}: allowed are epsilon from 0 up, delta in 0..1"
+        )
+    return np.minimum(1.0, np.exp(epsilon) * _rates(fpr) + delta)
+
+
+def members_needed(
+    rate: float, null_rate: float, power: float = 0.8, level: float = 0.05, sides: int = 1
+) -> int:
+    """Return the smallest number of members whose exact binomial test of `null_rate` has the power at `rate`.
+
+    `sides` 2 gives each tail half the level and counts the tail on `rate`'s side. The power of an exact test
+    is a sawtooth in the number: somewhat larger numbers can fall short again. ValueError for equal rates, and
+    for rates, power and level outside 0..1, ends excluded.
+    """
+    if not (0 < rate < 1 and 0 < null_rate < 1 and rate != null_rate and 0 < power < 1 and 0 < level < 1):
+        raise ValueError(
+            f"rate {rate!r}, null_rate {null_rate!r}, power {power!r}, level {level!r}: "
+            "allowed are numbers between 0 and 1, the two rates different"
+        )
+    if sides not in (1, 2):
+        raise ValueError(f"sides {sides!r}: allowed are 1 and 2")
+    start, size = 1, 4096
+    while True:
+        n = np.arange(start, start + size)
+        if rate > null_rate:
+            reached = stats.binom.sf(stats.binom.isf(level / sides, n, null_rate), n, rate)
+        else:
+            least = stats.binom.ppf(level / sides, n, null_rate)
+            reached = stats.binom.cdf(least - 1, n, rate)
+        enough = reached >= power
+        if enough.any():
+            return int(n[enough.argmax()])
+        start, size = start + size, 2 * size
+
+
+def _rates(fpr: ArrayLike) -> np.ndarray:
+    rates = np.asarray(fpr, dtype=float)
+    if not ((rates >= 0) & (rates <= 1)).all():
+        raise ValueError(f"fpr {fpr!r}: allowed are rates from 0 to 1")
+    return rates
+
+
+def _squares(values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    if not (values >= 0).all():
+        raise ValueError(f"squared lengths down to {values.min():g}: allowed are numbers from 0 up")
+    return values
+
+
+def _members(n: int) -> int:
+    if n < 1:
+        raise ValueError(f"n {n!r}: allowed are whole numbers from 1 up")
+    return n
+
+
+def _pool(n: int, pool: int | None) -> int:
+    N = 2 * _members(n) if pool is None else pool
+    if not n < N or N < 3:
+        raise ValueError(f"n {n!r} of a pool of {N!r}: allowed are 3 images or more, and fewer members")
+    return N
