@@ -1,0 +1,240 @@
+"""Tracing: who is in a released mean, from the mean itself (Homer et al., PLoS Genetics 4, 2008).
+
+The statistic is T = (x - centre)^T M (xbar - centre), with the released mean xbar of the class of x and M the
+inverse of a covariance of the images, shrunken towards a multiple of the identity: the likelihood-ratio
+statistic of Gaussian images (Sankararaman et al., Nature Genetics 41, 2009; Dwork et al., FOCS 2015). Three
+attackers differ in what the centre and M come from:
+
+    pool      all pool images, members or not: `fit` on the pool
+    disjoint  other images of the same distribution: `fit` on those; the pool enters nothing that is fitted
+    none      nothing but the releases: `without_data`
+
+Images are rows, N x d (`images.flatten(1)`), released means K x classes x d, everything computed in float64.
+A synthetic set of any method is attacked through its means: of its pixels, or of features of random networks
+(`Embedding`), the mean embedding that distribution matching matches.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from privacy_for_free.networks import Network, Parameters
+from privacy_for_free.randomness import generator
+
+LEDOIT_WOLF = "ledoit_wolf"
+BYTES = 64 * 2**20  # activations of a chunk on its way through a network
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """An inverse covariance M = U diag(precision) U^T, and the covariance U diag(values) U^T it came from.
+
+    basis      float64, d x d, orthogonal: U
+    values     float64, d: eigenvalues of the covariance, not shrunken
+    precision  float64, d: eigenvalues of M
+    shrinkage  0 to 1; at 1 M is a multiple of the identity
+    """
+
+    basis: torch.Tensor = field(repr=False)
+    values: torch.Tensor = field(repr=False)
+    precision: torch.Tensor = field(repr=False)
+    shrinkage: float
+
+    def apply(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return M times each row, ... x d."""
+        return ((rows @ self.basis) * self.precision) @ self.basis.mT
+
+    def spread(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return sqrt(y^T M C M y) for rows y (N x d), C the covariance: float64, N.
+
+        T over the spread of x - centre is a standardised score: about as far from 0 for every non-member.
+        """
+        return ((rows @ self.basis).square() @ (self.values * self.precision.square())).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What an attacker has learnt from images: their class means and one covariance within classes.
+
+    centres  float64, classes x d
+    basis    float64, d x d, columns eigenvectors of the covariance; values float64, d
+    shrinkage  of Ledoit and Wolf
+    count    images it came from
+    """
+
+    centres: torch.Tensor = field(repr=False)
+    basis: torch.Tensor = field(repr=False)
+    values: torch.Tensor = field(repr=False)
+    shrinkage: float
+    count: int
+
+    def whitening(self, shrinkage: float | str) -> Whitening:
+        """Return M = ((1 - s) C + s tr(C)/d I)^-1 for a shrinkage s in 0..1, or "ledoit_wolf".
+
+        ValueError for anything else, and for 0 where C has no inverse.
+        """
+        s = self.shrinkage if shrinkage == LEDOIT_WOLF else shrinkage
+        if isinstance(s, str | bool) or not 0 <= s <= 1:
+            raise ValueError(f"shrinkage {shrinkage!r}: allowed are 0 to 1, or {LEDOIT_WOLF!r}")
+        d = len(self.values)
+        rank = int((self.values > self.values.max() * d * torch.finfo(torch.float64).eps).sum())
+        if s == 0 and rank < d:
+            raise ValueError(
+                f"shrinkage {shrinkage!r}: the covariance of {self.count} images has rank {rank} in {d} "
+                "dimensions, so no inverse; allowed are numbers above 0, up to 1"
+            )
+        return Whitening(self.basis, self.values, 1 / ((1 - s) * self.values + s * self.values.mean()), s)
+
+
+def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
+    """Learn from an attacker's images: N x d, with labels int64, N, values 0 .. classes-1, all of them there.
+
+    C is the covariance within classes, shared by them: (1/N) sum over images of (x - centre)(x - centre)^T.
+    Shared, because a class alone often has fewer images than dimensions. One eigendecomposition serves every
+    shrinkage.
+    """
+    if images.dim() != 2 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}: allowed are N x d and N"
+        )
+    missing = sorted(set(range(classes)) - set(labels.unique().tolist()))
+    if missing or int(labels.max()) >= classes:
+        raise ValueError(f"labels: allowed are 0 to {classes - 1}, each there; missing are {missing}")
+    images = images.double()
+    centres = torch.stack([images[labels == c].mean(0) for c in range(classes)])
+    centred = images - centres[labels]
+    values, basis = torch.linalg.eigh(centred.mT @ centred / len(centred))
+    values = values.clamp_min(0)
+    return Knowledge(centres, basis, values, ledoit_wolf(centred, values), len(images))
+
+
+def ledoit_wolf(centred: torch.Tensor, values: torch.Tensor) -> float:
+    """Return the shrinkage of Ledoit and Wolf (Journal of Multivariate Analysis 88, 2004) for rows of mean 0.
+
+    values   eigenvalues, d, of C = X^T X / N, X = `centred`, N x d
+
+    The sum over images of ||x x^T - C||^2, over N^2, divided by ||C - tr(C)/d I||^2 (Frobenius norms, their
+    lemma 3.2 to 3.4), at most 1. The sum is that of ||x||^4, less N ||C||^2.
+    """
+    spread = float((values - values.mean()).square().sum())
+    error = float(centred.square().sum(1).square().sum()) / len(centred) ** 2
+    error -= float(values.square().sum()) / len(centred)
+    return min(1.0, max(0.0, error / spread)) if spread > 0 else 1.0
+
+
+def statistic(
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    released: torch.Tensor,
+    centres: torch.Tensor,
+    whitening: Whitening | None = None,
+) -> torch.Tensor:
+    """Return float64 K x N: T of each image and each release; None whitens nothing.
+
+    images    N x d; labels int64, N, values 0 .. classes-1
+    released  K x classes x d
+    centres   classes x d
+    """
+    images, released = _check(images, labels, released)
+    if centres.shape != released.shape[1:]:
+        raise ValueError(f"centres {tuple(centres.shape)}: allowed are {tuple(released.shape[1:])}")
+    centres = centres.double()
+    gaps = released - centres
+    weights = gaps if whitening is None else whitening.apply(gaps)
+    scores = images.new_empty((len(released), len(images)))
+    for c in labels.unique().tolist():
+        rows = (labels == c).nonzero()[:, 0]
+        scores[:, rows] = weights[:, c] @ (images[rows] - centres[c]).mT
+    return scores
+
+
+def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
+    """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
+
+    M is the identity and the centre of release k the average of its class means over the classes, one for all
+    of them. What tells the class from the others is in the score as well, and hides the members. Arguments are
+    those of `statistic`.
+    """
+    images, released = _check(images, labels, released)
+    centres = released.mean(1)
+    scores = images.new_empty((len(released), len(images)))
+    for c in labels.unique().tolist():
+        rows = (labels == c).nonzero()[:, 0]
+        gaps = released[:, c] - centres
+        scores[:, rows] = gaps @ images[rows].mT - (gaps * centres).sum(1, keepdim=True)
+    return scores
+
+
+def _check(
+    images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if (
+        images.dim() != 2
+        or released.dim() != 3
+        or released.shape[2] != images.shape[1]
+        or labels.shape != images.shape[:1]
+    ):
+        raise ValueError(
+            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}, released {tuple(released.shape)}: "
+            "allowed are N x d, N, and K x classes x d"
+        )
+    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= released.shape[1]:
+        raise ValueError(f"labels: allowed are 0 to {released.shape[1] - 1}")
+    return images.double(), released.double()
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Random extractors, side by side, and a random map of all their features to `dimension` numbers.
+
+    network      what `networks.build` builds
+    parameters   one a network
+    projections  feature_dim x dimension each: independent normals of variance 1 / (dimension networks)
+    """
+
+    network: Network
+    parameters: tuple[Parameters, ...] = field(repr=False)
+    projections: tuple[torch.Tensor, ...] = field(repr=False)
+
+    @classmethod
+    def draw(
+        cls, network: Network, count: int, dimension: int, seed: int, device: str | torch.device = "cpu"
+    ) -> "Embedding":
+        """Draw `count` initial networks, and the projections; ValueError for fewer than one of either."""
+        if count < 1 or dimension < 1:
+            raise ValueError(f"{count} networks, dimension {dimension}: allowed are whole numbers from 1 up")
+        parameters, projections = [], []
+        for r in range(count):
+            stream = generator(seed, "tracing extractor", r, device=device)
+            parameters.append(network.initial(stream, classifier=False))
+            stream = generator(seed, "tracing projection", r, device=device)
+            drawn = torch.randn((network.feature_dim, dimension), generator=stream, device=device)
+            projections.append(drawn / math.sqrt(dimension * count))
+        return cls(network, tuple(parameters), tuple(projections))
+
+    @torch.no_grad()
+    def project(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images, float32, N x C x H x W, to features, float64, N x dimension, in chunks.
+
+        The features of all networks, concatenated, times one random matrix, which preserves inner products on
+        average (Johnson and Lindenstrauss); the concatenation is never held.
+        """
+        chunk = max(1, BYTES // self.network.activation_bytes(images.dtype))
+        found = []
+        for batch in images.split(chunk):
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            found.append(
+                sum(
+                    (self.network.features(theta, batch) @ projection).double()
+                    for theta, projection in zip(self.parameters, self.projections, strict=True)
+                )
+            )
+        return torch.cat(found)
+
+    def means(self, synthetic: torch.Tensor) -> torch.Tensor:
+        """Return the mean features of each class, float64, K x classes x dimension.
+
+        synthetic  K x classes x ipc x C x H x W
+        """
+        return self.project(synthetic.flatten(0, 2)).unflatten(0, synthetic.shape[:3]).mean(2)

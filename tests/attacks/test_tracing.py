@@ -1,0 +1,184 @@
+"""The tracing statistic against loops, closed forms and what each attacker may know."""
+
+import pytest
+import torch
+
+from privacy_for_free import networks
+from privacy_for_free.attacks import roc, synthetic_set, tracing
+from privacy_for_free.data.membership import random_halves
+from privacy_for_free.randomness import generator
+
+
+def some(K=3, N=40, classes=2, d=5):
+    stream = generator(0, "tracing attack")
+    mixing = torch.randn((d, d), generator=stream, dtype=torch.float64)
+    images = torch.randn((N, d), generator=stream, dtype=torch.float64) @ mixing
+    labels = torch.arange(N) % classes
+    return images + labels[:, None], labels, torch.randn((K, classes, d), generator=stream).double()
+
+
+def within(images, labels):
+    """Return the covariance within classes, one image at a time."""
+    total = torch.zeros((images.shape[1],) * 2, dtype=torch.float64)
+    for x, c in zip(images, labels, strict=True):
+        y = x - images[labels == c].mean(0)
+        total += torch.outer(y, y)
+    return total / len(images)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0, "ledoit_wolf"])
+def test_same_as_a_loop(shrinkage):
+    images, labels, released = some()
+    known = tracing.fit(images, labels, 2)
+    white = known.whitening(shrinkage)
+    scores = tracing.statistic(images, labels, released, known.centres, white)
+    spread = white.spread(images - known.centres[labels])
+    C, s = within(images, labels), white.shrinkage
+    M = torch.linalg.inv((1 - s) * C + s * C.trace() / 5 * torch.eye(5, dtype=torch.float64))
+    for i, x in enumerate(images):
+        centre = images[labels == labels[i]].mean(0)
+        w = M @ (x - centre)
+        for k in range(3):
+            expected = w @ (released[k, labels[i]] - centre)
+            torch.testing.assert_close(scores[k, i], expected, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(spread[i], (w @ C @ w).sqrt(), rtol=1e-10, atol=1e-10)
+
+
+def test_without_whitening_it_is_the_class_mean_statistic():
+    images, labels, released = some()
+    known = tracing.fit(images, labels, 2)
+    expected = synthetic_set.class_mean(
+        images.reshape(-1, 1, 1, 5), labels, released.reshape(3, 2, 1, 1, 1, 5)
+    )
+    plain = tracing.statistic(images, labels, released, known.centres)
+    torch.testing.assert_close(plain, expected, rtol=1e-10, atol=1e-10)
+    whitened = tracing.statistic(images, labels, released, known.centres, known.whitening(1.0))
+    torch.testing.assert_close(whitened * known.values.mean(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("N", "d"), [(6, 3), (30, 4), (4, 9)])
+def test_ledoit_wolf_is_its_naive_twin(N, d):
+    X = torch.randn((N, d), generator=generator(0, "rows", N), dtype=torch.float64)
+    X = (X - X.mean(0)) * torch.arange(1, d + 1)
+    C = X.mT @ X / N
+    error = sum((torch.outer(x, x) - C).square().sum() for x in X) / N**2
+    spread = (C - C.trace() / d * torch.eye(d, dtype=torch.float64)).square().sum()
+    expected = min(1.0, float(error / spread))
+    assert tracing.ledoit_wolf(X, torch.linalg.eigvalsh(C)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_ledoit_wolf_of_a_multiple_of_the_identity_and_of_many_images():
+    directions = torch.cat([torch.eye(3), -torch.eye(3)]).double()
+    assert tracing.ledoit_wolf(directions, torch.full((3,), 1 / 3, dtype=torch.float64)) == 1.0
+    X = torch.randn((20_000, 3), generator=generator(0, "many"), dtype=torch.float64)
+    X = X * torch.tensor([1.0, 3.0, 9.0])
+    assert tracing.ledoit_wolf(X, torch.linalg.eigvalsh(X.mT @ X / len(X))) < 0.01
+
+
+def test_singular_covariance_needs_shrinkage():
+    images, labels, _ = some(N=6, d=5)
+    known = tracing.fit(images, labels, 2)
+    with pytest.raises(
+        ValueError, match=r"shrinkage 0: the covariance of 6 images has rank 4 in 5 .* allowed"
+    ):
+        known.whitening(0)
+    assert torch.isfinite(known.whitening(0.01).precision).all()
+
+
+def test_disjoint_attacker_uses_of_the_pool_the_image_in_question_only():
+    images, labels, released = some()
+    known = tracing.fit(images[:20], labels[:20], 2)
+    ours, own = images[20:], labels[20:]
+    white = known.whitening(0.1)
+    whole = tracing.statistic(ours, own, released, known.centres, white)
+    others = ours.clone()
+    others[1:] = 1e6
+    alone = tracing.statistic(others, own, released, known.centres, white)
+    torch.testing.assert_close(alone[:, 0], whole[:, 0], rtol=1e-12, atol=1e-12)
+
+
+def test_without_data_is_a_loop():
+    images, labels, released = some(classes=2)
+    scores = tracing.without_data(images, labels, released)
+    for k in range(3):
+        centre = (released[k, 0] + released[k, 1]) / 2
+        for i, x in enumerate(images):
+            expected = (x - centre) @ (released[k, labels[i]] - centre)
+            torch.testing.assert_close(scores[k, i], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_more_is_known_the_more_is_found():
+    stream = generator(0, "leak")
+    root = torch.diag(torch.linspace(0.1, 3, 40, dtype=torch.float64))
+    pool, other = (torch.randn((400, 40), generator=stream, dtype=torch.float64) @ root for _ in range(2))
+    labels = torch.arange(400) % 2
+    members = random_halves(20, labels, stream)
+    released = torch.stack([(members & (labels == c)).double() @ pool / 100 for c in range(2)], 1)
+    found = {"none": tracing.without_data(pool, labels, released)}
+    for name, images in (("pool", pool), ("disjoint", other)):
+        known = tracing.fit(images, labels, 2)
+        for s in (0.01, 1.0):
+            scores = tracing.statistic(pool, labels, released, known.centres, known.whitening(s))
+            found[name, s] = scores / known.whitening(s).spread(pool - known.centres[labels])
+    aucs = {name: roc.auc(scores, members) for name, scores in found.items()}
+    assert aucs["pool", 0.01] > aucs["disjoint", 0.01] > 0.6
+    assert aucs["pool", 0.01] > aucs["pool", 1.0] > aucs["disjoint", 1.0] > 0.55
+    shuffled = members[:, torch.randperm(400, generator=stream)]
+    assert abs(roc.auc(found["pool", 0.01], shuffled) - 0.5) < 0.03
+
+
+def test_features_are_those_of_the_networks_projected(monkeypatch):
+    network = networks.build("convnet", (1, 8, 8), 2, 4)
+    embedding = tracing.Embedding.draw(network, 3, 6, seed=0)
+    images = torch.randn((2, 2, 3, 1, 8, 8), generator=generator(0, "synthetic"))
+    flat = images.flatten(0, 2)
+    together = torch.cat([network.features(theta, flat) for theta in embedding.parameters], 1)
+    expected = (together @ torch.cat(embedding.projections)).double()
+    torch.testing.assert_close(embedding.project(flat), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(tracing, "BYTES", 1)
+    torch.testing.assert_close(embedding.project(flat), expected, rtol=1e-4, atol=1e-5)
+    means = embedding.means(images)
+    assert means.shape == (2, 2, 6)
+    torch.testing.assert_close(means[1, 0], expected[6:9].mean(0), rtol=1e-4, atol=1e-5)
+    again = tracing.Embedding.draw(network, 3, 6, seed=0)
+    torch.testing.assert_close(again.projections[2], embedding.projections[2], rtol=0, atol=0)
+    assert not torch.equal(embedding.projections[0], embedding.projections[1])
+
+
+def test_projection_keeps_inner_products_on_average():
+    network = networks.build("linear", (1, 4, 4), 2, 16)
+    image = torch.randn((1, 1, 4, 4), generator=generator(0, "one"))
+    squares = torch.tensor(
+        [
+            float(tracing.Embedding.draw(network, 2, 8, seed).project(image).square().sum())
+            for seed in range(200)
+        ]
+    )
+    expected = float(image.square().sum())  # each extractor has E theta^T theta = I, and two are averaged
+    assert abs(float(squares.mean()) - expected) < 4 * float(squares.std()) / 200**0.5
+
+
+@pytest.mark.parametrize("shrinkage", [-0.1, 1.1, "oracle", True])
+def test_wrong_shrinkage_is_named(shrinkage):
+    images, labels, _ = some()
+    with pytest.raises(ValueError, match=rf"shrinkage {shrinkage!r}: allowed are 0 to 1, or 'ledoit_wolf'"):
+        tracing.fit(images, labels, 2).whitening(shrinkage)
+
+
+def test_wrong_shapes_are_named():
+    images, labels, released = some()
+    centres = torch.zeros((2, 5))
+    with pytest.raises(
+        ValueError, match=r"images \(40, 5\), labels \(40,\): allowed are N x d and N|missing"
+    ):
+        tracing.fit(images, labels, 3)
+    with pytest.raises(ValueError, match=r"labels \(3,\): allowed are N x d and N"):
+        tracing.fit(images, labels[:3], 2)
+    with pytest.raises(ValueError, match=r"released \(3, 2, 4\): allowed are N x d, N, and K x classes x d"):
+        tracing.statistic(images, labels, released[..., :4], centres)
+    with pytest.raises(ValueError, match=r"centres \(1, 5\): allowed are \(2, 5\)"):
+        tracing.statistic(images, labels, released, centres[:1])
+    with pytest.raises(ValueError, match="labels: allowed are 0 to 1"):
+        tracing.without_data(images, labels + 1, released)
+    with pytest.raises(ValueError, match="0 networks, dimension 3: allowed are"):
+        tracing.Embedding.draw(networks.build("linear", (1, 2, 2), 2, 2), 0, 3, seed=0)
