@@ -50,7 +50,11 @@ class Whitening:
 
         T over the spread of x - centre is a standardised score: about as far from 0 for every non-member.
         """
-        return ((rows @ self.basis).square() @ (self.values * self.precision.square())).sqrt()
+        return self.spread_of_squares((rows @ self.basis).square())
+
+    def spread_of_squares(self, squares: torch.Tensor) -> torch.Tensor:
+        """Return the same of (y^T U)^2, N x d, which all shrinkages of one covariance share."""
+        return (squares @ (self.values * self.precision.square())).sqrt()
 
 
 @dataclass(frozen=True, eq=False)

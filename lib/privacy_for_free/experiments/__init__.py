@@ -15,7 +15,7 @@ same rows run alone, in a whole run, or on another worker.
 import importlib
 from types import ModuleType
 
-NAMES = ("linear_dm", "gibbs_ratio", "condensation", "membership")
+NAMES = ("linear_dm", "gibbs_ratio", "condensation", "membership", "tracing")
 
 
 def get(name: str) -> ModuleType:
@@ -23,7 +23,7 @@ def get(name: str) -> ModuleType:
 
     >>> get("nonsense")
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, condensation, membership
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, condensation, membership, tracing
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
