@@ -12,9 +12,10 @@ image whether it is in. Releases (`method`):
 Attackers are those of `attacks.tracing`. `raw` is the statistic, one threshold for all images; `standardised`
 divides it by its spread under the attacker's own covariance. For `mean` the rates are predicted, twice:
 
-    predicted  from the attacker's matrix, and mean and covariance of all training images of a class
-    exact      from the pool's own mean and covariance, with the variances of sampling without replacement; all
-               that is left to approximate is that sums over members are Gaussian
+    predicted  from the attacker's matrix, and mean and covariance of all training images of a class, to
+               leading order in 1/n
+    exact      from the pool's own mean and covariance, with the variances of sampling without replacement;
+               all that is left to approximate is that sums over members are Gaussian
 """
 
 from collections.abc import Iterator
@@ -360,7 +361,7 @@ def _laws(
             (own, spread, offset), (own_far, spread_far, offset_far) = moments
             exact = theory.pool_law(own, spread, task.n, 2 * task.n, offset)
             if attacker == "pool":
-                far = theory.pool_law(own, spread_far, task.n, 2 * task.n)
+                far = theory.fresh_law(own, spread_far / 2, task.n)  # the pool's mean is known: half is left
             else:
                 far = theory.fresh_law(own_far, spread_far, task.n, offset_far)
             found.append((far, exact, places))
