@@ -15,15 +15,15 @@ same rows run alone, in a whole run, or on another worker.
 import importlib
 from types import ModuleType
 
-NAMES = ("linear_dm", "gibbs_ratio", "condensation", "membership", "tracing")
+NAMES = ("linear_dm", "gibbs_ratio", "condensation", "membership", "nonlinear_shift", "tracing")
 
 
 def get(name: str) -> ModuleType:
     """Return the experiment's module; ValueError lists the known names.
 
-    >>> get("nonsense")
+    >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, condensation, membership, tracing
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... tracing
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
