@@ -156,9 +156,9 @@ def statistic(
 def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
 
-    M is the identity and the centre of release k the average of its class means over the classes, one for all
-    of them. What tells the class from the others is in the score as well, and hides the members. Arguments are
-    those of `statistic`.
+    M is the identity and the centre of release k the average of its class means over the classes, one for
+    all of them. What tells the class from the others is in the score as well, and hides the members.
+    Arguments are those of `statistic`.
     """
     images, released = _check(images, labels, released)
     centres = released.mean(1)

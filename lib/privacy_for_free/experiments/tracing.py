@@ -5,9 +5,9 @@ image whether it is in. Releases (`method`):
 
     mean  the class means themselves, which linear distribution matching that starts from noise must release,
           whatever its number m of synthetic images (here 0)
-    dm    distribution matching, attacked through the means of its images. With a linear extractor it is run for
-          several m, and `mean_error` is how far its means are from those of the members; with a ConvNet it is
-          attacked through means of pixels and of random features
+    dm    distribution matching, attacked through the means of its images. With a linear extractor it is run
+          for several m, and `mean_error` is how far its means are from those of the members; with a ConvNet
+          it is attacked through means of pixels and of random features
 
 Attackers are those of `attacks.tracing`. `raw` is the statistic, one threshold for all images; `standardised`
 divides it by its spread under the attacker's own covariance. For `mean` the rates are predicted, twice:
@@ -60,7 +60,8 @@ class Parameters:
     ns, factors     members a class of the mean release, and sides of the average pooling of its images
     linear_ns, linear_ms   members and synthetic images a class, where linear distribution matching is run on
                     images pooled by the largest factor
-    dm_ns, inits, ipcs, dm, dm_shrinkages   the releases of distribution matching, and what they are whitened by
+    dm_ns, inits, ipcs, dm, dm_shrinkages   the releases of distribution matching, and what they are whitened
+                    by
     targets, dm_targets   K, random halves
     auxiliary       images a class that the disjoint attacker has, at most
     predicted       pool images a class that the predictions average over, at most
@@ -155,7 +156,8 @@ def tasks(parameters: Parameters, dataset: "Dataset") -> list[Task]:
     found += [Task(DM, n, 1) for n in parameters.dm_ns if n <= most]
     if not found:
         raise ValueError(
-            f"n {parameters.ns}: {dataset.name} has images for up to {most} members a class, and as many others"
+            f"n {parameters.ns}: {dataset.name} has images for up to {most} members a class, "
+            "and as many others"
         )
     return found
 
@@ -175,7 +177,7 @@ def run_task(
     device: torch.device,
     checkpoint: Path | None = None,
 ) -> list[dict[str, object]]:
-    """Make and attack the releases of one size; a row for each attacker, shrinkage, calibration, population."""
+    """Make and attack the releases of one size; a row an attacker, shrinkage, calibration, population."""
     train, test = (
         Sample(images, labels.to(device))
         for images, labels in zip(
@@ -192,7 +194,7 @@ def run_task(
 
 
 def disjoint(pool: shadows.Pool, train: Sample, test: Sample, most: int, seed: int) -> Sample:
-    """Draw up to `most` images a class that are not in the pool, from the rest of the training and the test set."""
+    """Draw up to `most` images a class that are not in the pool, from the rest of training and test set."""
     free = torch.ones(len(train.labels), dtype=torch.bool)
     free[pool.indices] = False
     labels = torch.cat([train.labels, test.labels]).cpu()
@@ -403,7 +405,7 @@ def _rows(
     parameters: Parameters,
     seed: int,
 ) -> Iterator[dict[str, object]]:
-    """Yield a row a population: all pairs of target and image, or members that a release did (not) start from."""
+    """Yield a row a population: all pairs, or those whose members a release did (not) start from."""
     scores, inside = scores.cpu(), pool.membership
     populations = {"all": torch.ones_like(inside)}
     if started is not None:

@@ -1,17 +1,20 @@
 """What an attacker can learn from a released class mean, and what caps every attack.
 
-Release: the mean xbar of n members, which is what distribution matching with a linear extractor releases when it
-starts from noise (chapter "Linear extractors: the proof"). Statistic for an image x, with a matrix M (the
-attacker's inverse covariance) and a centre: T = <x - centre, xbar - centre>_M. With M = Sigma^-1 it is, up to a
-constant, the log likelihood ratio of Gaussian images (Homer et al., PLoS Genetics 4, 2008; Sankararaman et al.,
-Nature Genetics 41, 2009, who give TPR and FPR as functions of dimension over n; Dwork et al., FOCS 2015).
+Release: the mean xbar of n members, which is what distribution matching with a linear extractor releases
+when it starts from noise (chapter "Linear extractors: the proof"). Statistic for an image x, with a matrix M
+(the attacker's inverse covariance) and a centre: T = <x - centre, xbar - centre>_M. With M = Sigma^-1 it is,
+up to a constant, the log likelihood ratio of Gaussian images (Homer et al., PLoS Genetics 4, 2008;
+Sankararaman et al., Nature Genetics 41, 2009, who give TPR and FPR as functions of dimension over n; Dwork et
+al., FOCS 2015).
 
-    fresh  members are n independent draws from (mu, Sigma), mu known; x is one of them or independent of them.
+    fresh  members are n independent draws from (mu, Sigma), mu known; x is one of them or independent of
+           them.
     pool   members are a uniformly random n of the N images of a pool that the attacker knows, x one of the N.
 
 Arguments named for an image are arrays, one value an image: `own` = w.(x - mean) and `variance` = w^T Sigma w
-for the weights w = M (x - centre), mean and Sigma those of the distribution (fresh) or of the pool, Sigma with
-divisor N. T is close to Gaussian because it is a sum over members; its means and variances below are exact.
+for the weights w = M (x - centre), mean and Sigma those of the distribution (fresh) or of the pool, Sigma
+with divisor N. T is close to Gaussian because it is a sum over members; its means and variances below are
+exact.
 """
 
 from typing import NamedTuple
@@ -58,10 +61,10 @@ def effect_size(mahalanobis_squared: ArrayLike, n: int) -> np.ndarray:
 
 
 def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
-    """Return the exact effect size for a random n of a known pool of N, M the inverse of the pool's covariance.
+    """Return the exact effect size for a random n of a known pool of N, M inverse to the pool's covariance.
 
-    q = ||x - p||^2 in the metric of C^-1, p and C the pool's mean and covariance (divisor N); `pool` is N, 2 n
-    if left out. q is N - 1 at most. For halves it is 2 sqrt(h / (1 - h)), h = q / (2 n - 1), which is
+    q = ||x - p||^2 in the metric of C^-1, p and C the pool's mean and covariance (divisor N); `pool` is N,
+    2 n if left out. q is N - 1 at most. For halves it is 2 sqrt(h / (1 - h)), h = q / (2 n - 1), which is
     sqrt(2 q / n) to leading order; in general sqrt(q N / (n (N - n))). Infinite at q = N - 1: an image
     linearly independent of the others' differences is read off the mean exactly, so all are where d >= N - 1.
     """
@@ -73,11 +76,11 @@ def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = 
 
 
 def effect_size_whitened(own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
-    """Return the effect size with any matrix M: own / sqrt(n variance), fresh members; leading order in a pool.
+    """Return the effect size with any matrix M: own / sqrt(n variance), fresh; leading order in a pool.
 
-    own = (x - mu)^T M (x - mu), variance = (x - mu)^T M Sigma M (x - mu). T has mean own / n for a member, and
-    variance / n. A pool of N known images (`pool`) multiplies it by sqrt(N / (N - n)), sqrt(2) for halves:
-    the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing beats
+    own = (x - mu)^T M (x - mu), variance = (x - mu)^T M Sigma M (x - mu). T has mean own / n for a member,
+    and variance / n. A pool of N known images (`pool`) multiplies it by sqrt(N / (N - n)), sqrt(2) for
+    halves: the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing beats
     M = Sigma^-1.
     """
     left = 1.0 if pool is None else 1 - n / _pool(n, pool)
@@ -101,20 +104,21 @@ def fresh_law(own: ArrayLike, variance: ArrayLike, n: int, offset: ArrayLike = 0
 def pool_law(
     own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None, offset: ArrayLike = 0.0
 ) -> Law:
-    """Return the exact law of T for a random n of a known pool of N (`pool`; 2 n if left out), given x in or out.
+    """Return the exact law of T for a random n of a known pool of N (`pool`; 2 n if left out), x in or out.
 
-    With a = `own`, v = `variance`, the values w.(x_j - p) of the N - 1 other images have mean -a / (N - 1) and
-    variance S = N / (N - 2) (v - a^2 / (N - 1)), divisor N - 2. Sampling without replacement gives
+    With a = `own`, v = `variance`, the values w.(x_j - p) of the N - 1 other images have mean -a / (N - 1)
+    and variance S = N / (N - 2) (v - a^2 / (N - 1)), divisor N - 2. Sampling without replacement gives
 
         out   mean -a / (N - 1)                     variance S (N - 1 - n) / (n (N - 1))
         in    mean  a (N - n) / (n (N - 1))         variance S (n - 1) (N - n) / (n^2 (N - 1))
 
-    so the means differ by a N / (n (N - 1)); both variances are S (n - 1) / (n (2 n - 1)) for halves. `offset`,
-    w.(p - centre), is added to both means.
+    so the means differ by a N / (n (N - 1)); both variances are S (n - 1) / (n (2 n - 1)) for halves.
+    `offset`, w.(p - centre), is added to both means.
 
-    mean_in - mean_out = N / (N - n) (mean_in - p), so whoever knows the pool has it from mean_in. Its covariance,
-    x not singled out, is C N^2 / (n (N - n) (N - 1)), C with divisor N: 4 C / (2 n - 1) for halves, that is
-    (2 / n) C (1 + 1 / (2 n) + ...); with divisor N - 1 it is (1/n + 1/(N - n)) C exactly, 2 C / n for halves.
+    mean_in - mean_out = N / (N - n) (mean_in - p), so whoever knows the pool has it from mean_in. Its
+    covariance, x not singled out, is C N^2 / (n (N - n) (N - 1)), C with divisor N: 4 C / (2 n - 1) for
+    halves, that is (2 / n) C (1 + 1 / (2 n) + ...); with divisor N - 1 it is (1/n + 1/(N - n)) C exactly,
+    2 C / n for halves.
     """
     N = _pool(n, pool)
     a, v = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
@@ -133,9 +137,9 @@ def pool_law(
 
 
 def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
-    """Return Phi(Phi^-1(fpr) + e), averaged over the effects (a number or images): each has its own threshold.
+    """Return Phi(Phi^-1(fpr) + e), averaged over the effects (a number or images).
 
-    The result has the shape of `fpr`. ValueError for rates outside 0..1.
+    Each image has its own threshold. The result has the shape of `fpr`. ValueError for rates outside 0..1.
 
     >>> f"{tpr(0.001, effect_size(784, 3000)):.2%}"
     '0.50%'
@@ -150,7 +154,7 @@ def auc(effect: ArrayLike) -> float:
 
 
 def tpr_one_threshold(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
-    """Return the TPR of T itself, one threshold for all images: means 0 and e^2, variance e^2, mixed over e."""
+    """Return the TPR of T itself, one threshold for all: means 0 and e^2, variance e^2, mixed over e."""
     e = np.asarray(effect, dtype=float).reshape(-1)
     return mixture_tpr(fpr, Law(np.zeros_like(e), e, e**2, e))
 
@@ -209,7 +213,7 @@ def cap_random_subset(fpr: ArrayLike, rate: float) -> np.ndarray:
 
 
 def cap_private(fpr: ArrayLike, epsilon: float, delta: float = 1e-5) -> np.ndarray:
-    """Return min(1, e^epsilon FPR + delta): no attack on an (epsilon, delta)-private release has a higher TPR.
+    """Return min(1, e^epsilon FPR + delta), the highest TPR against an (epsilon, delta)-private release.
 
     >>> f"{cap_private(0.001, 4):.2%}"
     '5.46%'
