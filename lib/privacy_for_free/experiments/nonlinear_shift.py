@@ -30,20 +30,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812
-from scipy import stats
 
 from privacy_for_free import networks, training
-from privacy_for_free.comparisons import mean
 from privacy_for_free.compiling import compiled
 from privacy_for_free.condensation import Run, distribution_matching
 from privacy_for_free.condensation.descent import descend
 from privacy_for_free.condensation.problem import check
 from privacy_for_free.experiments.condensation import _suited, standardised
-from privacy_for_free.randomness import derived_seed, generator, numpy_generator
+from privacy_for_free.randomness import derived_seed, generator
 from privacy_for_free.theory import linear, stability
 
 if TYPE_CHECKING:
@@ -69,21 +65,21 @@ OTHERS = 400  # images of the other class that its synthetic ones are condensed 
 class Parameters:
     """Sizes and settings.
 
-    ns, ms      real and synthetic images of the class
-    extractors  networks.build kinds; m for the smooth one: smooth_ms, at the minimiser: minimum_ms
+    ns          real images of the class
+    extractors  networks, and for each the numbers m of synthetic images; for the smooth one: smooth_ms, at
+                the minimiser: minimum_ms
     replicates  pairs of classes, orders of the images, starts and draws of the extractors
     dm          settings; the number of real images a step is that of the class
     stops       numbers of steps after which the shift is measured; the last is dm's
     width, schedule, tests   of the ConvNet that is trained on the synthetic images; the test images of each of
                 the two classes that it is asked about, at most
-    gradient_m, gradient_networks   synthetic images, and numbers of networks, where the gradient is looked at
+    gradient_m, gradient_networks   synthetic images, and numbers of networks, where the gradient is tried
     smooth_side, smooth_networks, smooth_units, smooth_steps, smooth_rate   the smooth extractor's images have
                 this side, its steps are smooth_rate times m
     """
 
     ns: tuple[int, ...]
-    ms: tuple[int, ...]
-    extractors: tuple[str, ...]
+    extractors: tuple[tuple[str, tuple[int, ...]], ...]
     replicates: int
     dm: distribution_matching.Parameters
     stops: tuple[int, ...]
@@ -100,12 +96,17 @@ class Parameters:
     smooth_units: int = 16
     smooth_rate: float = 0.5
 
+    @property
+    def most(self) -> int:
+        """The largest m."""
+        ms = [m for _, ms in self.extractors for m in ms]
+        return max(*ms, self.gradient_m, *self.smooth_ms, *self.minimum_ms)
+
 
 PROFILES = {
     "smoke": Parameters(
         ns=(10, 20, 40),
-        ms=(1, 2),
-        extractors=("convnet", "convnet_gelu", "mlp"),
+        extractors=(("convnet", (1, 2)), ("convnet_gelu", (2,)), ("mlp", (1, 2))),
         replicates=3,
         dm=distribution_matching.Parameters(iterations=3, learning_rate=4.0, width=8),
         stops=(1, 3),
@@ -121,8 +122,7 @@ PROFILES = {
     ),
     "laptop": Parameters(
         ns=(50, 100, 200, 400, 800, 1600),
-        ms=(1, 5, 25),
-        extractors=("convnet", "convnet_gelu", "mlp"),
+        extractors=(("convnet", (1, 5, 25)), ("convnet_gelu", (5,)), ("mlp", (1, 5, 25))),
         replicates=5,
         dm=distribution_matching.Parameters(iterations=40, learning_rate=4.0, width=32, compile=True),
         stops=(1, 2, 5, 15, 40),
@@ -137,8 +137,7 @@ PROFILES = {
     ),
     "paper": Parameters(
         ns=(50, 100, 200, 400, 800, 1600, 2500),
-        ms=(1, 10, 50),
-        extractors=("convnet", "convnet_gelu", "mlp"),
+        extractors=(("convnet", (1, 10, 50)), ("convnet_gelu", (1, 10, 50)), ("mlp", (1, 10, 50))),
         replicates=20,
         dm=distribution_matching.Parameters(iterations=1000, compile=True),
         stops=(1, 2, 5, 15, 40, 200, 1000),
@@ -191,14 +190,14 @@ class Case(NamedTuple):
 def tasks(parameters: Parameters, dataset: "Dataset") -> list[Task]:
     """Return all extractors and m of the first replicate, then of the next; ValueError for too few images."""
     smallest = int(torch.bincount(dataset.train_labels, minlength=len(dataset.classes)).min())
-    needed = max(max(parameters.ns), max(parameters.ms) + len(KINDS) + 1)
+    needed = max(*parameters.ns, parameters.most + len(KINDS) + 1)
     if smallest < needed:
         raise ValueError(
             f"{dataset.name}: a class of {smallest} images, allowed are {needed} or more for n up to {needed}"
         )
-    if min(parameters.ns) < max(*parameters.ms, *parameters.smooth_ms) + len(KINDS) + 1:
-        raise ValueError(f"n {min(parameters.ns)}: allowed are {max(parameters.ms) + len(KINDS) + 1} or more")
-    cells = [(extractor, m) for extractor in parameters.extractors for m in parameters.ms]
+    if min(parameters.ns) < parameters.most + len(KINDS) + 1:
+        raise ValueError(f"n {min(parameters.ns)}: allowed are {parameters.most + len(KINDS) + 1} or more")
+    cells = [(extractor, m) for extractor, ms in parameters.extractors for m in ms]
     cells += [(GRADIENT, parameters.gradient_m)]
     cells += [("tanh", m) for m in parameters.smooth_ms]
     cells += [("tanh_minimum", m) for m in parameters.minimum_ms]
@@ -238,7 +237,7 @@ def _material(
         device
     )  # KINDS, then others
     images = train[real]
-    shape = (2, max(*parameters.ms, *parameters.smooth_ms, *parameters.minimum_ms), *images.shape[1:])
+    shape = (2, parameters.most, *images.shape[1:])
     noise = torch.randn(shape, generator=stream, dtype=images.dtype).to(device)
     first = len(KINDS)
     starts = {"noise": (noise[0, :m],) * 2, "real": (images[first : first + m],) * 2}
@@ -438,7 +437,7 @@ def _gradient_rows(
     """Yield the change of the gradient for each extractor, number of networks, start and displacement."""
     real = material.real[: min(parameters.ns) * 4].double()
     shape = tuple(real.shape[1:])
-    for extractor in parameters.extractors:
+    for extractor, _ in parameters.extractors:
         network = _network(extractor, shape, parameters.dm.width)
         for start in STARTS[:2]:
             images = material.starts[start][0].double()
@@ -539,43 +538,3 @@ def _at_minimum(
         "mu": found.mu,
         "c": c,
     }
-
-
-# --- slopes ----------------------------------------------------------------------------------------------
-
-
-class Slope(NamedTuple):
-    """A mean slope, its 95 % bootstrap interval (BCa), and its Student's t interval, the wider of few."""
-
-    value: float
-    low: float
-    high: float
-    t_low: float
-    t_high: float
-
-
-def slopes(rows: pd.DataFrame, column: str = "shift", against: str = "n", seed: int = 0) -> Slope:
-    """Fit ln(column) on ln(against) in each replicate; return the mean slope over replicates, with intervals.
-
-    One intercept for each x and each value of the other size (m where `against` is n, n where it is m). The
-    replicates (`seed`) are what is resampled, since all rows of one share images and extractors. ValueError
-    for fewer than 3 replicates, and for values that are not above 0.
-    """
-    fixed = "m" if against == "n" else "n"
-    logs = rows[["seed", "x", fixed]].copy()
-    for name, key in (("u", against), ("v", column)):
-        values = rows[key].to_numpy(dtype=float)
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"{key}: allowed are finite numbers above 0, their logarithms are fitted")
-        logs[name] = np.log(values)
-    groups = logs.groupby(["seed", "x", fixed])
-    u, v = (logs[name] - groups[name].transform("mean") for name in ("u", "v"))
-    together = pd.DataFrame({"seed": logs.seed, "uv": u * v, "uu": u * u}).groupby("seed").sum()
-    found = (together.uv / together.uu).to_numpy()
-    if len(found) < 3:
-        raise ValueError(f"{len(found)} replicates: allowed are 3 or more")
-    random = numpy_generator(seed, "slopes", len(found))
-    drawn = stats.bootstrap((found,), np.mean, n_resamples=4000, method="BCa", rng=random)
-    low, high = drawn.confidence_interval
-    exact = mean(found)
-    return Slope(exact.value, float(low), float(high), exact.low, exact.high)

@@ -1,0 +1,178 @@
+"""The experiment's rows where the answer is known: one step, a smooth extractor, a kink, x in the start."""
+
+import dataclasses
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from privacy_for_free import condensation, exponents, networks
+from privacy_for_free.condensation import distribution_matching
+from privacy_for_free.experiments import nonlinear_shift as experiment
+from privacy_for_free.randomness import generator
+
+CPU = torch.device("cpu")
+
+
+def dataset(count=160):
+    labels = torch.arange(count) % 2
+    images = torch.randn((count, 1, 8, 8), generator=generator(0, "toy images")) + labels[:, None, None, None]
+    return SimpleNamespace(
+        name="toy", sha256="0" * 64, normalised=False, classes=("a", "b"), train_images=images,
+        train_labels=labels, test_images=images[:40], test_labels=labels[:40],
+        mean=images.mean((0, 2, 3)), std=images.std((0, 2, 3)),
+    )  # fmt: skip
+
+
+SMALL = dataclasses.replace(
+    experiment.PROFILES["smoke"],
+    ns=(10, 20, 40),
+    dm=distribution_matching.Parameters(iterations=3, learning_rate=4.0, width=4, augmentation=""),
+    width=4,
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    data = dataset()
+    rows = []
+    for task in experiment.tasks(SMALL, data):
+        rows += experiment.run_task(task, SMALL, data, 0, CPU)
+    return pd.DataFrame(rows, columns=experiment.COLUMNS)
+
+
+def select(table, **values):
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def test_first_step_moves_by_the_target_and_falls_as_one_over_n(table):
+    """One step is a step of equal length against two targets: the gradient is linear in the target."""
+    rows = select(table, extractor="convnet", iterations=1, init="noise", in_initialisation=False, m=2)
+    for (_, _), own in rows.groupby(["x", "seed"]):
+        own = own.sort_values("n")
+        ratio = own["shift"].to_numpy() * own.n.to_numpy()
+        assert ratio.max() / ratio.min() < 2
+    fitted = exponents.exponent(rows)
+    assert fitted.value == pytest.approx(-1, abs=0.2)
+
+
+def test_one_step_is_the_gradient_of_a_slow_twin():
+    """The shift after one step, from the definition: two losses differentiated, two sets moved."""
+    data = dataset()
+    task = experiment.Task("convnet", 2, 0)
+    rows = pd.DataFrame(experiment.run_task(task, SMALL, data, 0, CPU))
+    material = experiment._material(task, SMALL, data, 0, CPU)
+    row = rows.query("iterations == 1 and n == 20 and init == 'noise' and x == 'typical'").iloc[0]
+    network = networks.build("convnet", (1, 8, 8), 1, 4)
+    own = experiment.derived_seed(0, "nonlinear extractors", 0)
+    theta = network.initial(generator(own, "condensation extractor", 0), classifier=False)
+    moved = []
+    for real in (material.real[:20], material.real[1:20]):
+        s = material.starts["noise"][0].clone().requires_grad_(True)
+        gap = network.features(theta, real).mean(0) - network.features(theta, s).mean(0)
+        (gradient,) = torch.autograd.grad(gap.square().sum(), s)
+        moved.append(s.detach() - 4.0 * gradient)
+    expected = float((moved[0] - moved[1]).double().norm())
+    assert row["shift"] == pytest.approx(expected, rel=1e-3)
+    assert row.moved == pytest.approx(
+        float((moved[0] - material.starts["noise"][0]).flatten(1).norm(dim=1).mean()), rel=1e-3
+    )
+
+
+def test_image_in_the_start_moves_the_set_however_large_n_is(table):
+    rows = select(table, extractor="convnet_gelu", iterations=1, in_initialisation=True)
+    own = rows.groupby("n")["shift"].mean()
+    assert own.max() / own.min() < 1.5
+    others = select(table, extractor="convnet_gelu", iterations=1, in_initialisation=False, init="real")
+    assert own.min() > 3 * others.groupby("n")["shift"].mean().max()
+
+
+def test_bounds_lie_over_the_shift_of_the_smooth_extractor(table):
+    rows = select(table, extractor="tanh")
+    assert len(rows) == 3 * 2 * 3 * 2  # replicates, starts, sizes, numbers of steps
+    assert (rows["shift"] <= rows.bound * (1 + 1e-9)).all()
+    assert (rows.bound < rows.bound_proved).all()
+    minimum = select(table, extractor="tanh_minimum")
+    assert len(minimum) > 0
+    assert (minimum.mu > 0).all()
+    large = minimum[minimum.n == 40]
+    assert (large["shift"] <= large.bound * 1.2).all()
+    np.testing.assert_allclose(large["shift"], large.predicted, rtol=0.3)
+
+
+def test_gradient_is_lipschitz_where_the_activation_is_smooth(table):
+    rows = table[table.delta.notna() & (table.networks == 1)]
+    small = rows[(rows.delta >= 1e-3) & (rows.delta <= 1e-1)]
+    smooth = select(small, extractor="convnet_gelu")
+    for _, own in smooth.groupby(["seed", "init"]):
+        slope = np.polyfit(np.log(own.delta), np.log(own.gradient_change), 1)[0]
+        assert slope == pytest.approx(1, abs=0.02)
+    kinked = select(small, extractor="convnet", init="real")
+    ratio = (kinked.gradient_change / kinked.delta).groupby(kinked.seed)
+    assert (ratio.max() / ratio.min()).max() > 2  # jumps where a unit changes sides: no one constant
+
+
+def test_trained_networks_differ_less_than_two_trainings(table):
+    rows = select(table, extractor="convnet", iterations=3)
+    assert (rows.output_change > 0).all()
+    assert (rows[~rows.in_initialisation.astype(bool)].output_change < rows.output_reseeded.min()).all()
+    assert rows.probability_change.between(0, 1).all()
+    assert select(table, extractor="mlp").output_change.isna().all()
+
+
+def test_a_task_alone_gives_the_rows_of_the_whole_run(table):
+    data = dataset()
+    task = experiment.tasks(SMALL, data)[2]
+    again = pd.DataFrame(experiment.run_task(task, SMALL, data, 0, CPU), columns=experiment.COLUMNS)
+    stored = select(table[table.delta.isna()], extractor=task.extractor, m=task.m, seed=task.replicate)
+    assert len(again) == len(stored)
+    for column in ("shift", "shift_largest", "moved", "loss"):
+        np.testing.assert_array_equal(again[column].astype(float), stored[column].astype(float))
+
+
+def test_sets_are_nested_and_lack_only_x():
+    cases, sets = experiment._cases(SMALL)
+    for case in cases:
+        n, lacking, start = sets[case.without]
+        assert (n, lacking, start) == (case.n, experiment.KINDS.index(case.x), case.start)
+        assert sets[case.whole] == (case.n, None, case.start)
+    material = experiment._material(experiment.Task("convnet", 2, 0), SMALL, dataset(), 0, CPU)
+    whole, without = material.starts["x"]
+    assert torch.equal(whole[0], material.real[0])
+    assert torch.equal(whole[1:], without[1:])
+    for image in (*material.starts["real"][0], without[0]):
+        assert not torch.equal(image, material.real[0])
+
+
+def test_kill_and_resume_within_a_task(tmp_path, monkeypatch):
+    data, task = dataset(), experiment.Task("convnet", 2, 0)
+    whole = experiment.run_task(task, SMALL, data, 0, CPU)
+    real = distribution_matching.Matcher.loss_and_gradient
+
+    def broken(self, index, images):
+        if index == 2:
+            raise KeyboardInterrupt
+        return real(self, index, images)
+
+    monkeypatch.setattr(experiment, "Run", partial(condensation.Run, every=1))
+    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", broken)
+    path = tmp_path / "task.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
+    assert path.exists()
+    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", real)
+    resumed = experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
+    for one, other in zip(whole, resumed, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_too_few_images():
+    with pytest.raises(ValueError, match="toy: a class of 20 images, allowed are 40 or more"):
+        experiment.tasks(SMALL, dataset(40))
+    with pytest.raises(ValueError, match="n 3: allowed are 5 or more"):
+        experiment.tasks(dataclasses.replace(SMALL, ns=(3, 40)), dataset())
