@@ -80,8 +80,8 @@ def effect_size_whitened(own: ArrayLike, variance: ArrayLike, n: int, pool: int 
 
     own = (x - mu)^T M (x - mu), variance = (x - mu)^T M Sigma M (x - mu). T has mean own / n for a member,
     and variance / n. A pool of N known images (`pool`) multiplies it by sqrt(N / (N - n)), sqrt(2) for
-    halves: the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing beats
-    M = Sigma^-1.
+    halves: the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing
+    beats M = Sigma^-1.
     """
     left = 1.0 if pool is None else 1 - n / _pool(n, pool)
     return np.asarray(own, dtype=float) / np.sqrt(_squares(variance) * _members(n) * left)
