@@ -37,16 +37,16 @@ def test_same_as_one_fit_in_each_replicate():
 
 
 def test_interval_covers_what_it_should():
-    """The t interval of 5 replicates holds the truth in about 95 of 100 tables."""
+    """The t interval of 5 replicates holds the truth in about 57 of 60 tables."""
     stream = np.random.default_rng(1)
     held = 0
-    for _ in range(200):
+    for _ in range(60):
         table = rows(0.0)
         slopes = -1 + 0.2 * stream.standard_normal(5)
         table["shift"] = table.n ** slopes[table.seed]
-        found = exponents.exponent(table)
+        found = exponents.exponent(table, resamples=50)
         held += found.t_low < -1 < found.t_high
-    assert 178 <= held <= 199
+    assert 50 <= held < 60
 
 
 def test_wrong_input():

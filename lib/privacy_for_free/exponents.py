@@ -20,7 +20,9 @@ class Slope(NamedTuple):
     t_high: float
 
 
-def exponent(rows: pd.DataFrame, column: str = "shift", against: str = "n", seed: int = 0) -> Slope:
+def exponent(
+    rows: pd.DataFrame, column: str = "shift", against: str = "n", seed: int = 0, resamples: int = 4000
+) -> Slope:
     """Fit ln(column) on ln(against) in each replicate; return the mean slope over replicates, with intervals.
 
     One intercept for each x and each value of the other size (m where `against` is n, n where it is m). The
@@ -44,6 +46,6 @@ def exponent(rows: pd.DataFrame, column: str = "shift", against: str = "n", seed
     if np.ptp(found) < 1e-9:  # exact powers: no spread to resample
         return Slope(*[float(found.mean())] * 5)
     exact = mean(found)
-    drawn = stats.bootstrap((found,), np.mean, n_resamples=4000, method="BCa", rng=random)
+    drawn = stats.bootstrap((found,), np.mean, n_resamples=resamples, method="BCa", rng=random)
     low, high = drawn.confidence_interval
     return Slope(exact.value, float(low), float(high), exact.low, exact.high)

@@ -73,7 +73,7 @@ class Parameters:
     stops       numbers of steps after which the shift is measured; the last is dm's
     width, schedule, tests   of the ConvNet that is trained on the synthetic images; the test images of each of
                 the two classes that it is asked about, at most
-    gradient_m, gradient_networks   synthetic images, and numbers of networks, where the gradient is tried
+    gradient_m, gradient_networks   images, and numbers of networks, where the gradient is tried
     smooth_side, smooth_networks, smooth_units, smooth_steps, smooth_rate   the smooth extractor's images have
                 this side, its steps are smooth_rate times m
     """
