@@ -12,6 +12,7 @@ from privacy_for_free import data, devices, records
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
 PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}
+MORE = {"formulas": {"n", "m", "d_eff", "eps0"}}  # what single chapters take beside those
 
 
 def run(chapter: Path, folder: Path, **parameters: object) -> nbformat.NotebookNode:
@@ -29,7 +30,7 @@ def test_parameters_cell_names_the_contract(chapter):
     ]
     assert len(cells) == 1
     names = {line.split("=")[0].strip() for line in cells[0].source.splitlines() if "=" in line}
-    assert names == PARAMETERS
+    assert names == PARAMETERS | MORE.get(chapter.stem, set())
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -67,6 +68,35 @@ def test_stops_at_a_wrong_value(wrong, says, tmp_path):
         if c.cell_type == "code" and not {"parameters", "injected-parameters"} & set(c.metadata.tags)
     ]
     assert failed[-1].source == own[0].source  # the first cell after the parameters; nothing ran before it
+
+
+FORMULAS = next(path for path in CHAPTERS if path.stem == "formulas")
+
+
+def test_formulas_of_other_sizes(tmp_path):
+    executed = run(FORMULAS, tmp_path, n=2500, m=25, d_eff=3072, eps0=4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    shown = [output.data["text/plain"] for output in outputs if "text/plain" in output.get("data", {})]
+    leak = next(text for text in shown if "effect size" in text)
+    for words in ("1.109", "2.376 %", "28.6 %"):  # fresh effect and TPR; TPR of the pool, exact
+        assert words in leak
+    assert any("0.04" in text and "0.429" in text for text in shown)  # r eps0 and ln(1 + r (e^4 - 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"n": 0}, "n 0: allowed are whole numbers from 1 up"),
+        ({"m": 6000}, "m 6000: allowed are whole numbers from 1 to n, here 5000"),
+        ({"d_eff": -1}, "d_eff -1: allowed are finite numbers above 0"),
+        ({"eps0": "large"}, "eps0 'large': allowed are numbers from 0 to 700"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_formulas_stop_at_a_wrong_value(wrong, says, tmp_path):
+    with pytest.raises(PapermillExecutionError) as error:
+        run(FORMULAS, tmp_path, **wrong)
+    assert says in str(error.value)
 
 
 def test_cuda_without_a_gpu_says_so(tmp_path, monkeypatch):
