@@ -25,7 +25,8 @@ records: .venv/installed
 	for run in linear_dm/fashion_mnist linear_dm/cifar10 gibbs_ratio/fashion_mnist gibbs_ratio/cifar10 \
 	  condensation/fashion_mnist condensation/cifar10 condensation/fairface \
 	  membership/fashion_mnist membership/cifar10 membership/fairface \
-	  nonlinear_shift/fashion_mnist nonlinear_shift/cifar10; do \
+	  nonlinear_shift/fashion_mnist nonlinear_shift/cifar10 \
+	  tracing/fashion_mnist tracing/cifar10 tracing/fairface; do \
 	  $(BIN)/python -m privacy_for_free run $${run%/*} --dataset $${run#*/} --profile laptop || exit 1; \
 	done
 
