@@ -42,5 +42,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,private,test]'
 	touch $@

@@ -1,0 +1,11 @@
+"""Releases with a proved epsilon, and a generator without one: what condensation is compared with.
+
+    accounting          epsilon of Gaussian mechanisms, and the noise that a target epsilon needs
+    noisy_condensation  linear, ldpdc, ndpdc, one_release: condensation that sees the data only through noise
+    dp_merf             a generator matched to one noisy mean of random Fourier features
+    dp_sgd              training with clipped, noisy gradients
+    generator           a conditional GAN, without privacy
+    audit               a lower bound on epsilon from re-runs with and without one example
+
+Needs the extra `private`, except `generator`, `audit` and the parts of a mechanism that come after its noise.
+"""
