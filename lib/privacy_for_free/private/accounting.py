@@ -23,10 +23,10 @@ Adjacency, and how sensitivity enters. C bounds one example's vector, not the se
 
 Numbers that are computed from the sums and public constants only cost nothing more.
 
-Not covered, and true of every mechanism in this package: the epsilon holds while the seed is secret, for noise
-from a cryptographic generator, and for real numbers, not for floats (Mironov, CCS 2012). A result with a seed
-that is published, as in a record that can be made again, is an experiment about the mechanism and not a
-private release.
+Not covered, and true of every mechanism in this package: the epsilon holds while the seed is secret, for
+noise from a cryptographic generator, and for real numbers, not for floats (Mironov, CCS 2012). A result with
+a seed that is published, as in a record that can be made again, is an experiment about the mechanism and not
+a private release.
 """
 
 import math

@@ -227,9 +227,14 @@ def noisy_sums(
     stream    the noise's own generator; noise N(0, (noise_multiplier bound)^2) in every coordinate, drawn on
               the generator's device whether or not a class has vectors
     """
+    sums = clipped_sums(vectors, classes, count, bound)
+    return sums + noise(tuple(sums.shape), noise_multiplier * bound, stream).to(sums.device)
+
+
+def clipped_sums(vectors: torch.Tensor, classes: torch.Tensor, count: int, bound: float) -> torch.Tensor:
+    """Return float64 count x D: for each class the sum of its rows, clipped; not private."""
     sums = torch.zeros((count, vectors.shape[1]), dtype=torch.float64, device=vectors.device)
-    sums.index_add_(0, classes.to(vectors.device), clip(vectors, bound))
-    return sums + _noise(tuple(sums.shape), noise_multiplier * bound, stream).to(sums.device)
+    return sums.index_add_(0, classes.to(vectors.device), clip(vectors, bound))
 
 
 def poisson_sample(members: torch.Tensor, rate: float, stream: torch.Generator) -> torch.Tensor:
@@ -240,7 +245,8 @@ def poisson_sample(members: torch.Tensor, rate: float, stream: torch.Generator) 
     return members[taken.to(members.device)]
 
 
-def _noise(shape: tuple[int, ...], spread: float, stream: torch.Generator) -> torch.Tensor:
+def noise(shape: tuple[int, ...], spread: float, stream: torch.Generator) -> torch.Tensor:
+    """Return float64 N(0, spread^2), independent, of this shape, on the generator's device."""
     return torch.randn(shape, generator=stream, dtype=torch.float64, device=stream.device) * spread
 
 
@@ -444,9 +450,9 @@ class Release:
             shape = (parameters.centre, *problem.images.shape[1:])
             for r in range(R):
                 stream = problem.generator("one_release centre", r, device=device)
-                noise = torch.randn(shape, generator=stream, dtype=dtype, device=device)
+                public = torch.randn(shape, generator=stream, dtype=dtype, device=device)
                 with torch.no_grad():
-                    self.centres[r] = self.raw(r, noise).mean(0)
+                    self.centres[r] = self.raw(r, public).mean(0)
         self.means = torch.empty((K, problem.classes, R, D), dtype=dtype, device=device)
         for r in range(R):
             self.means[:, :, r] = (self._sums(r) / counts[..., None].to(device)).to(dtype)
@@ -468,7 +474,7 @@ class Release:
         spread = self.parameters.noise_multiplier * self.parameters.bound
         sums = torch.stack(
             [
-                _noise((problem.classes, D), spread, problem.generator("one_release noise", name, r))
+                noise((problem.classes, D), spread, problem.generator("one_release noise", name, r))
                 for name in problem.names
             ]
         ).to(problem.images.device)
