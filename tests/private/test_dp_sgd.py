@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 import warnings
 
 import pytest
@@ -202,6 +203,12 @@ def test_bad_data():
     ]:
         with pytest.raises(ValueError, match=message):
             dp_sgd.train(NETWORK, *arguments, SMALL, 0)
+
+
+def test_without_opacus_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opacus.optimizers", None)
+    with pytest.raises(ModuleNotFoundError, match=r"DP-SGD needs .*privacy-for-free\[private\]"):
+        dp_sgd.train(NETWORK, *examples(), SMALL, 0)
 
 
 def test_divergence_is_reported():

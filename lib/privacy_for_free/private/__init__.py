@@ -7,5 +7,6 @@
     generator           a conditional GAN, without privacy
     audit               a lower bound on epsilon from re-runs with and without one example
 
-Needs the extra `private`, except `generator`, `audit` and the parts of a mechanism that come after its noise.
+Accounting needs dp-accounting and DP-SGD needs Opacus, both in the extra `private`; they are imported where
+they are used, so every module imports, and most releases can be made, without them.
 """

@@ -32,21 +32,15 @@ a private release.
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from types import ModuleType
 
-import dp_accounting
 import numpy as np
-from dp_accounting import gaussian_mechanism, pld, rdp
 
 ACCOUNTANTS = ("analytic", "rdp", "pld")
 ADJACENCIES = ("add_remove", "replace_one")
 DELTA = 1e-5
 SMALLEST, LARGEST = 0.25, 2.0**20  # noise multipliers a calibration looks at; less takes the PLD minutes
 TOLERANCE = 1e-5  # of a calibrated noise multiplier, relative
-
-_RELATIONS = {
-    "add_remove": dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
-    "replace_one": dp_accounting.NeighboringRelation.REPLACE_ONE,
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class Mechanism:
         if accountant == "analytic":
             sigma = self.noise_multiplier / math.sqrt(self.steps) / _factor(self.adjacency)
             with np.errstate(divide="ignore"):  # the library takes the logarithm of a delta of 0
-                return float(gaussian_mechanism.get_epsilon_gaussian(sigma, delta))
+                return float(_library().gaussian_mechanism.get_epsilon_gaussian(sigma, delta))
         using = _accountant(accountant, self.adjacency)
         return float(using.compose(_event(self, accountant)).get_epsilon(delta))
 
@@ -128,7 +122,7 @@ def calibrate(
         return least
     if accountant == "analytic":
         with np.errstate(divide="ignore"):
-            sigma = gaussian_mechanism.get_sigma_gaussian(epsilon, delta)
+            sigma = _library().gaussian_mechanism.get_sigma_gaussian(epsilon, delta)
         sigma *= _factor(adjacency) * math.sqrt(steps) * (1 + 1e-9)  # its root may lie a rounding too low
         return replace(least, noise_multiplier=float(sigma))
 
@@ -152,39 +146,52 @@ def calibrate(
                 f"allowed are numbers below {reached:.4g}, and infinity"
             )
         low, high = low / 2, low
-    noise_multiplier = dp_accounting.calibrate_dp_mechanism(
+    library = _library()
+    noise_multiplier = library.calibrate_dp_mechanism(
         lambda: _accountant(accountant, adjacency),
         lambda value: _event(replace(least, noise_multiplier=value), accountant),
         epsilon,
         delta,
-        dp_accounting.ExplicitBracketInterval(low, high),
+        library.ExplicitBracketInterval(low, high),
         tol=TOLERANCE * low,
     )
     return replace(least, noise_multiplier=float(noise_multiplier))
 
 
-def _accountant(accountant: str, adjacency: str) -> dp_accounting.PrivacyAccountant:
-    relation = _RELATIONS[adjacency]
-    return (
-        pld.PLDAccountant(relation)
-        if accountant == "pld"
-        else rdp.RdpAccountant(neighboring_relation=relation)
-    )
+def _library() -> ModuleType:
+    """Import dp-accounting where it is used: a host that only makes releases needs no accountant."""
+    try:
+        import dp_accounting
+        import dp_accounting.gaussian_mechanism
+        import dp_accounting.pld
+        import dp_accounting.rdp
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"accounting needs the package {error.name}: pip install 'privacy-for-free[private]'"
+        ) from error
+    return dp_accounting
 
 
-def _event(mechanism: Mechanism, accountant: str) -> dp_accounting.DpEvent:
+def _accountant(accountant: str, adjacency: str) -> object:
+    library = _library()
+    relations = library.NeighboringRelation
+    relation = relations.REPLACE_ONE if adjacency == "replace_one" else relations.ADD_OR_REMOVE_ONE
+    if accountant == "pld":
+        return library.pld.PLDAccountant(relation)
+    return library.rdp.RdpAccountant(neighboring_relation=relation)
+
+
+def _event(mechanism: Mechanism, accountant: str) -> object:
     """Describe the mechanism to the library.
 
     Its PLD accountant takes the multiplier for that of C and puts the example on either side itself; its RDP
     accountant takes it for that of the sensitivity.
     """
-    sigma = mechanism.noise_multiplier
-    event = dp_accounting.GaussianDpEvent(
-        sigma if accountant == "pld" else sigma / _factor(mechanism.adjacency)
-    )
+    library, sigma = _library(), mechanism.noise_multiplier
+    event = library.GaussianDpEvent(sigma if accountant == "pld" else sigma / _factor(mechanism.adjacency))
     if mechanism.rate < 1:
-        event = dp_accounting.PoissonSampledDpEvent(mechanism.rate, event)
-    return dp_accounting.SelfComposedDpEvent(event, mechanism.steps)
+        event = library.PoissonSampledDpEvent(mechanism.rate, event)
+    return library.SelfComposedDpEvent(event, mechanism.steps)
 
 
 def _factor(adjacency: str) -> int:

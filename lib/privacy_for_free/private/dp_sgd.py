@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from opacus.optimizers import DPOptimizer
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
@@ -111,6 +110,12 @@ def train(
     """
     rate = parameters.mechanism(len(images)).rate
     _check(network, images, labels)
+    try:
+        from opacus.optimizers import DPOptimizer
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"DP-SGD needs the package {error.name}: pip install 'privacy-for-free[private]'"
+        ) from error
     device = images.device
     initial = network.initial(generator(seed, "dp_sgd initial", *index), images.dtype)
     values = {name: Parameter(value.to(device)) for name, value in initial.items()}
