@@ -60,6 +60,7 @@ def test_the_pld_is_tighter_than_renyi(noise_multiplier, steps, rate):
     assert 0 < mechanism.epsilon(accountant="pld") < mechanism.epsilon(accountant="rdp")
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     epsilon=st.floats(0.01, 20),
     delta=st.floats(1e-9, 0.1),

@@ -49,6 +49,7 @@ def counts(case):
 # --- clipping and noise -------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(
         st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=3, max_size=3),
@@ -389,7 +390,7 @@ def test_a_killed_run_goes_on_bitwise(tmp_path, monkeypatch):
         assert torch.equal(resumed.images, whole.images)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(0, 1))
 def test_public_scale(value):
     assert -1 <= float(nc.scale_publicly(torch.tensor(value, dtype=torch.float64))) <= 1

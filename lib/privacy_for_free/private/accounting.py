@@ -75,6 +75,7 @@ class Mechanism:
         """Return an epsilon >= 0 for which the mechanism is (epsilon, delta)-DP; infinity without noise.
 
         ValueError for a delta outside (0, 1), an unknown accountant, and one that cannot do this mechanism.
+        Below a noise multiplier of SMALLEST the PLD takes minutes.
 
         >>> round(Mechanism(1.0, steps=50, rate=50 / 6000).epsilon(accountant="rdp"), 2)
         1.06

@@ -105,7 +105,7 @@ def release(problem: Problem, parameters: Parameters) -> torch.Tensor:
         total = noise(shape, parameters.noise_multiplier, stream).to(device)
         for rows in members.split(ROWS):
             phi = fourier(problem.images[rows], w)
-            total += clipped_sums(phi, problem.labels[rows].to(device), problem.classes, 1.0)
+            total += clipped_sums(phi, problem.labels.to(device)[rows], problem.classes, 1.0)
         released.append(total / len(members))
     return torch.stack(released)
 

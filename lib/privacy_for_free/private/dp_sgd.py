@@ -117,6 +117,7 @@ def train(
             f"DP-SGD needs the package {error.name}: pip install 'privacy-for-free[private]'"
         ) from error
     device = images.device
+    labels = labels.to(device)
     initial = network.initial(generator(seed, "dp_sgd initial", *index), images.dtype)
     values = {name: Parameter(value.to(device)) for name, value in initial.items()}
     optimiser = DPOptimizer(

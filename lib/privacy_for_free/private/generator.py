@@ -181,7 +181,7 @@ def _fit(
     for step in range(parameters.steps):
         rows = torch.randint(len(members), (parameters.batch,), generator=batches)
         rows = members[rows.to(device)]
-        labels = problem.labels[rows].to(device)
+        labels = problem.labels.to(device)[rows]
 
         def score(images: torch.Tensor, labels: torch.Tensor = labels) -> torch.Tensor:
             return critic.logits(judge, images).gather(1, labels[:, None])[:, 0]

@@ -29,7 +29,7 @@ been scaled by constants that do not come from them: `scale_publicly` maps [0, 1
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -268,7 +268,7 @@ def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
         [
             noisy_sums(
                 _clamped(problem.images[members]),
-                problem.labels[members],
+                _labels(problem)[members],
                 problem.classes,
                 bound,
                 parameters.noise_multiplier,
@@ -298,7 +298,7 @@ def condense_ldpdc(problem: Problem, parameters: LDPDC) -> Condensed:
             taken = _samples(problem, members, counts[k], parameters.sample, "ldpdc", name, j)
             sums = noisy_sums(
                 _clamped(problem.images[taken]),
-                problem.labels[taken],
+                _labels(problem)[taken],
                 problem.classes,
                 bound,
                 parameters.noise_multiplier,
@@ -337,12 +337,16 @@ def condense_one_release(problem: Problem, parameters: OneRelease, run: Run | No
 
         loss = (R / batch) sum over them and classes || release_r / n_c - mean_j phi_r(s_j) ||^2
 
-    Memory: K x classes x R x feature_dim numbers of the images' dtype. DivergenceError when a loss stops
-    being finite.
+    Memory: K x classes x R x feature_dim numbers of the images' dtype. A run that goes on from a checkpoint
+    makes the release again: the same numbers, not a second release. DivergenceError when a loss stops being
+    finite.
     """
     counts = _check(problem, parameters)
+    began = time.monotonic()
     release = Release(problem, parameters, counts)
-    return _descend("one_release", problem, parameters, run, release.loss_and_gradient)
+    spent = time.monotonic() - began
+    found = _descend("one_release", problem, parameters, run, release.loss_and_gradient)
+    return replace(found, seconds=found.seconds + spent)
 
 
 class _Features:
@@ -391,7 +395,7 @@ class _NoisyMatcher:
         sums = []
         for k, (name, members) in enumerate(self.members):
             taken = _samples(problem, members, self.counts[k], parameters.sample, "ndpdc", name, index)
-            labels = problem.labels[taken]
+            labels = _labels(problem)[taken]
             with torch.no_grad():
                 parts = [
                     self.features(theta, self.transform(index, c), problem.images[taken[labels == c]])
@@ -543,6 +547,10 @@ def _finished(problem: Problem, images: torch.Tensor, initial: torch.Tensor, beg
     return Condensed(images, labels, initial, loss, steps, seconds=time.monotonic() - began)
 
 
+def _labels(problem: Problem) -> torch.Tensor:
+    return problem.labels.to(problem.images.device)
+
+
 def _members(problem: Problem) -> list[tuple[int, torch.Tensor]]:
     """Return each set's name and its members' indices, ascending, int64, on the images' device."""
     device = problem.images.device
@@ -560,7 +568,7 @@ def _samples(
     index: int,
 ) -> torch.Tensor:
     """Return a Poisson sample of a set, `sample` images of each class expected."""
-    labels = problem.labels[members]
+    labels = _labels(problem)[members]
     return torch.cat(
         [
             poisson_sample(
