@@ -39,7 +39,7 @@ def test_law_in_a_pool_is_that_of_all_subsets(N, n, own_covariance):
         if own_covariance:
             q = (x - mean) @ matrix @ (x - mean)
             np.testing.assert_allclose(tracing.effect_size_pool(q, n, N), law.effect, rtol=1e-10)
-            if N == 2 * n:
+            if 2 * n == N:
                 h = q / (N - 1)
                 np.testing.assert_allclose(law.effect, 2 * np.sqrt(h / (1 - h)), rtol=1e-9)
 
