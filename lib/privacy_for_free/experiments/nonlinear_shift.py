@@ -71,8 +71,8 @@ class Parameters:
     replicates  pairs of classes, orders of the images, starts and draws of the extractors
     dm          settings; the number of real images a step is that of the class
     stops       numbers of steps after which the shift is measured; the last is dm's
-    width, schedule, tests   of the ConvNet that is trained on the synthetic images; test images of each of the
-                two classes that it is asked about, at most
+    width, schedule, tests   of the ConvNet that is trained on the synthetic images; test images of each of
+                the two classes that it is asked about, at most
     gradient_m, gradient_networks   images, and numbers of networks, where the gradient is tried
     smooth_side, smooth_networks, smooth_units, smooth_steps, smooth_rate   the smooth extractor's images have
                 this side, its steps are smooth_rate times m
