@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from privacy_for_free import networks
 from privacy_for_free.attacks.audit import epsilon_lower_bound
-from privacy_for_free.condensation.problem import check
-from privacy_for_free.private import dp_merf, dp_sgd
-from privacy_for_free.private import noisy_condensation as nc
+from privacy_for_free.private import worst_case
 from privacy_for_free.private.accounting import Mechanism, calibrate
 from privacy_for_free.private.audit import _bounds, audit
+from privacy_for_free.private.noisy_condensation import sums
 from privacy_for_free.randomness import generator
 
 
@@ -26,7 +24,7 @@ def mean_release(noise_multiplier, seed, bound=2.0, others=20):
             vectors[-1, 0] = 1e3  # clipped to the bound
         stream = generator(seed(index, present), "noise")
         rows = torch.zeros(len(vectors), dtype=torch.int64)
-        return float(nc.noisy_sums(vectors, rows, 1, bound, noise_multiplier, stream)[0, 0])
+        return float(sums.noisy_sums(vectors, rows, 1, bound, noise_multiplier, stream)[0, 0])
 
     return statistic
 
@@ -70,105 +68,22 @@ def test_noise_that_is_the_same_in_every_run_is_caught():
     assert found.epsilon > 2.5
 
 
-COUNT, SAMPLE = 12, 11  # images of a class without the canary, and of a Poisson sample of them
-NETWORK = networks.MLP(1, 8, 2, width=4, depth=1)
-
-
-def canary_problem(present, seed):
-    """Grey images of two classes and, where present, a half white one in class 0."""
-    images = torch.zeros((2 * COUNT + 1, 1, 8, 8))
-    images[-1] = 1.0
-    images[-1, :, :, 4:] = -1.0
-    labels = torch.arange(2 * COUNT + 1) % 2
-    membership = torch.ones((1, len(labels)), dtype=torch.bool)
-    membership[0, -1] = present
-    return check(images, labels, membership, 1, "noise", seed)
-
-
-# Each returns how far a release lies in the direction that the canary moves it in. The attacker knows the
-# other images, and all that is public; so it multiplies by the public count, which differs by one.
-
-
-def linear(z, problem, count):
-    released = nc.condense_linear(problem, nc.Linear(z)).images[0, 0, 0] * count
-    return float((released * problem.images[-1]).sum())
-
-
-def ldpdc(z, problem, count):
-    released = nc.condense_ldpdc(problem, nc.LDPDC(z, sample=SAMPLE)).images[0, 0, 0] * SAMPLE
-    return float((released * problem.images[-1]).sum())
-
-
-def ndpdc(z, problem, count):
-    parameters = nc.NDPDC(z, sample=SAMPLE, bound=0.05, extractor="linear", width=8, iterations=1)
-    matcher = nc._NoisyMatcher(problem, parameters, torch.tensor([[count, COUNT]]))
-    theta = matcher.features.draw(problem, "ndpdc", 0)
-    pair = matcher.features(theta, matcher.transform(0, 0), problem.images[[0, -1]])
-    grey, canary = nc.clip(pair, 0.05)
-    # What is left of the canary beside the grey images, of which a sample holds a random number.
-    canary = canary - grey * (canary @ grey) / (grey @ grey).clamp_min(1e-12)
-    return float(matcher.release(0, theta)[0, 0] @ canary / canary.norm())
-
-
-def one_release(z, problem, count):
-    parameters = nc.OneRelease(z, bound=0.05, extractors=2, extractor="mlp", width=8, centre=0)
-    release = nc.Release(problem, parameters, torch.tensor([[count, COUNT]]))
-    canary, grey = (
-        torch.cat([release.joint(r, problem.images[i][None])[0] for r in range(2)]) for i in (-1, 0)
-    )
-    moved = release.means[0, 0].flatten().double() * count - COUNT * grey
-    return float(moved @ canary / canary.norm())
-
-
-def merf(z, problem, count):
-    parameters = dp_merf.Parameters(z, "add_remove", features=20)
-    w = dp_merf.frequencies(problem, parameters)
-    grey, canary = dp_merf.fourier(problem.images[[0, -1]], w).double()
-    moved = dp_merf.release(problem, parameters)[0, 0] * (count + COUNT) - COUNT * grey
-    return float(moved @ canary)
-
-
-def sgd(z, problem, count):
-    members = problem.membership[0]
-    images, labels = problem.images[members], problem.labels[members]
-    parameters = dp_sgd.Parameters(
-        z, bound=0.05, sample=2 * COUNT, steps=1, learning_rate=float(2 * COUNT), momentum=0.0
-    )
-    start = NETWORK.initial(generator(problem.seed, "dp_sgd initial"))
-    end = dp_sgd.train(NETWORK, images, labels, parameters, problem.seed)
-    few = [0, 1, -1]  # a grey image of each class, and the canary
-    each = dp_sgd.gradients(NETWORK, start, problem.images[few], problem.labels[few])
-    *grey, canary = torch.cat([each[name].flatten(1) for name in start], 1).double()
-    moved = torch.cat([(start[name] - end[name]).flatten() for name in start])
-    moved = moved - COUNT * nc.clip(torch.stack(grey), 0.05).sum(0)
-    return float(moved @ canary / canary.norm())
-
-
-# By the noise multiplier's calibration: the rate with which an example takes part in the one step looked at.
-MECHANISMS = {
-    linear: 1.0,
-    ldpdc: SAMPLE / COUNT,
-    ndpdc: SAMPLE / COUNT,
-    one_release: 1.0,
-    merf: 1.0,
-    sgd: 1.0,
-}
-
-
-def rerun(mechanism, noise_multiplier, seed=fresh):
-    return lambda present, index: mechanism(
-        noise_multiplier, canary_problem(present, seed(index, present)), COUNT + present
-    )
-
-
-@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.__name__)
-def test_every_mechanism_keeps_its_promise_and_breaks_it_with_less_noise(mechanism):
-    epsilon = 2.0
-    noise_multiplier = calibrate(epsilon, 1, MECHANISMS[mechanism], accountant="rdp").noise_multiplier
-    kept = audit(rerun(mechanism, noise_multiplier), runs=64, pilots=16)
+@pytest.mark.parametrize("name", worst_case.MECHANISMS)
+def test_every_mechanism_keeps_its_promise_and_breaks_it_with_less_noise(name):
+    epsilon, rate = 2.0, worst_case.MECHANISMS[name][1]
+    noise_multiplier = calibrate(epsilon, 1, rate, accountant="rdp").noise_multiplier
+    kept = audit(worst_case.statistic(name, noise_multiplier, fresh), runs=64, pilots=16)
     assert kept.epsilon < epsilon
-    broken = audit(rerun(mechanism, noise_multiplier / 100), runs=64, pilots=16)
+    broken = audit(worst_case.statistic(name, noise_multiplier / 100, fresh), runs=64, pilots=16)
     assert broken.epsilon > epsilon
+
+
+@pytest.mark.parametrize("name", worst_case.MECHANISMS)
+def test_noise_with_one_seed_is_caught_in_every_mechanism(name):
+    rate = worst_case.MECHANISMS[name][1]
+    noise_multiplier = calibrate(2.0, 1, rate, accountant="rdp").noise_multiplier
+    found = audit(worst_case.statistic(name, noise_multiplier, lambda index, present: 7), runs=64, pilots=8)
+    assert (found.true_positives, found.false_positives) == (64, 0)
 
 
 def test_the_bound_is_that_of_the_counts():

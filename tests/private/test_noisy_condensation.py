@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from privacy_for_free import augmentation, networks
+from privacy_for_free import augmentation, compiling, networks
 from privacy_for_free.condensation.descent import DivergenceError, Run
 from privacy_for_free.condensation.problem import check, initialise
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.noisy_condensation import matching, sums
+from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
 from privacy_for_free.randomness import generator
 
 NDPDC = nc.NDPDC(noise_multiplier=0.7, sample=6, iterations=3, width=4, learning_rate=0.1)
@@ -59,7 +61,7 @@ def counts(case):
     bound=st.floats(1e-6, 1e6),
 )
 def test_clipping_holds_for_every_example(rows, bound):
-    clipped = nc.clip(torch.tensor(rows, dtype=torch.float64), bound)
+    clipped = sums.clip(torch.tensor(rows, dtype=torch.float64), bound)
     assert clipped.dtype == torch.float64
     for row, original in zip(clipped.tolist(), rows, strict=True):
         assert math.hypot(*row) <= bound
@@ -70,17 +72,17 @@ def test_clipping_holds_for_every_example(rows, bound):
 def test_clipping_keeps_directions_and_its_gradient_is_right():
     vectors = torch.randn((6, 5), generator=generator(0, "v"), dtype=torch.float64)
     vectors[3:] *= 0.01
-    clipped = nc.clip(vectors, 0.5)
+    clipped = sums.clip(vectors, 0.5)
     for v, c in zip(vectors, clipped, strict=True):
         torch.testing.assert_close(c, v * min(1.0, 0.5 / float(v.norm())), rtol=1e-8, atol=0)
     vectors.requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda v: nc.clip(v, 0.5), vectors)
+    assert torch.autograd.gradcheck(lambda v: sums.clip(v, 0.5), vectors)
 
 
 def test_clipping_by_constant_factors_has_their_gradient():
     vectors = torch.tensor([[3.0, 4.0], [0.1, 0.0]], dtype=torch.float64, requires_grad=True)
-    clipped = nc.clip_by_constant(vectors, 1.0)
-    torch.testing.assert_close(clipped, nc.clip(vectors, 1.0))
+    clipped = sums.clip_by_constant(vectors, 1.0)
+    torch.testing.assert_close(clipped, sums.clip(vectors, 1.0))
     weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
     (gradient,) = torch.autograd.grad((clipped * weights).sum(), vectors)
     torch.testing.assert_close(gradient, weights * torch.tensor([[0.2], [1.0]]).double(), rtol=1e-6, atol=0)
@@ -89,26 +91,26 @@ def test_clipping_by_constant_factors_has_their_gradient():
 def test_sums_are_of_clipped_rows_by_class():
     vectors = torch.randn((7, 4), generator=generator(0, "v"))
     classes = torch.tensor([0, 2, 2, 0, 2, 0, 0])
-    sums = nc.noisy_sums(vectors, classes, 3, 1.5, 0.0, generator(0, "n"))
+    found = sums.noisy_sums(vectors, classes, 3, 1.5, 0.0, generator(0, "n"))
     expected = torch.zeros((3, 4), dtype=torch.float64)
     for v, c in zip(vectors.double(), classes.tolist(), strict=True):
         expected[c] += v * min(1.0, 1.5 / float(v.norm()))
-    torch.testing.assert_close(sums, expected, rtol=1e-8, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12)
 
 
 def test_one_example_moves_a_sum_by_at_most_the_bound():
     vectors = torch.randn((9, 4), generator=generator(0, "v")) * 100
     classes = torch.zeros(9, dtype=torch.int64)
-    whole = nc.noisy_sums(vectors, classes, 1, 0.25, 0.0, generator(0, "n"))
+    whole = sums.noisy_sums(vectors, classes, 1, 0.25, 0.0, generator(0, "n"))
     for i in range(9):
         keep = torch.arange(9) != i
-        less = nc.noisy_sums(vectors[keep], classes[keep], 1, 0.25, 0.0, generator(0, "n"))
+        less = sums.noisy_sums(vectors[keep], classes[keep], 1, 0.25, 0.0, generator(0, "n"))
         assert float((whole - less).norm()) <= 0.25 * (1 + 1e-9)
 
 
 def test_noise_has_the_stated_spread_and_is_normal():
     empty, none = torch.zeros((0, 500)), torch.zeros(0, dtype=torch.int64)
-    noise = nc.noisy_sums(empty, none, 20, 3.0, 1.7, generator(0, "spread"))
+    noise = sums.noisy_sums(empty, none, 20, 3.0, 1.7, generator(0, "spread"))
     assert noise.shape == (20, 500)
     assert stats.kstest((noise / (3.0 * 1.7)).flatten().numpy(), "norm").pvalue > 0.01
     # 10,000 draws: a standard deviation is known to 0.7 %.
@@ -120,7 +122,7 @@ def test_a_poisson_sample_takes_each_member_independently():
     taken = torch.zeros(40)
     sizes = []
     for i in range(draws):
-        sample = nc.poisson_sample(members, rate, generator(0, "sample", i))
+        sample = sums.poisson_sample(members, rate, generator(0, "sample", i))
         taken[sample] += 1
         sizes.append(len(sample))
     assert taken[1::2].sum() == 0
@@ -128,7 +130,7 @@ def test_a_poisson_sample_takes_each_member_independently():
     assert float((taken[::2] / draws - rate).abs().max()) < 4.5 * spread
     sizes = torch.tensor(sizes).double()
     assert float(sizes.var()) == pytest.approx(20 * rate * (1 - rate), rel=0.15)  # binomial, not fixed
-    assert len(nc.poisson_sample(members, 1.0, generator(0, "sample"))) == 20
+    assert len(sums.poisson_sample(members, 1.0, generator(0, "sample"))) == 20
 
 
 # --- mechanisms ---------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def embed(case, theta, transform, images, width):
 
 def test_ndpdc_is_the_published_loss_and_gradient():
     case = problem(sets=2, ipc=2)
-    matcher = nc._NoisyMatcher(case, NDPDC, counts(case))
+    matcher = NoisyMatcher(case, NDPDC, counts(case))
     images, _ = initialise(case)
     losses, gradient = matcher.loss_and_gradient(1, images)
     network = networks.build("convnet", case.images.shape[1:], 3, 4)
@@ -221,11 +223,11 @@ def test_one_release_is_one_noisy_sum_of_joint_features(centre):
     case = problem(sets=2, ipc=2)
     parameters = dataclasses.replace(ONE, centre=centre)
     release = nc.Release(case, parameters, counts(case))
-    joint = torch.cat([release.joint(r, case.images) for r in range(3)], 1)
+    joint = torch.cat([release.extractors.joint(r, case.images) for r in range(3)], 1)
     norms = joint.norm(dim=1)
     assert float(norms.max()) <= 0.05
     assert float(norms.max()) > 0.049  # it is reached
-    D = release.features.network.feature_dim
+    D = release.extractors.features.network.feature_dim
     n = counts(case)
     for k in range(2):
         noise = torch.cat(
@@ -240,7 +242,7 @@ def test_one_release_is_one_noisy_sum_of_joint_features(centre):
             expected = (joint[mine].sum(0) + 0.5 * 0.05 * noise[c]) / int(n[k, c])
             torch.testing.assert_close(release.means[k, c].flatten(), expected, rtol=1e-7, atol=1e-9)
     # Joint features, image by image: extractor, transform and centre of its own number.
-    network = release.features.network
+    network = release.extractors.features.network
     for r in range(3):
         theta = network.initial(case.generator("one_release extractor", r), torch.float64, classifier=False)
         transform = augmentation.draw(augmentation.STRATEGY, 1, case.generator("one_release augmentation", r))
@@ -265,7 +267,7 @@ def test_one_release_matches_the_chosen_extractors():
     for k in range(2):
         for c in range(3):
             for r in chosen:
-                mean = sum(release.joint(r, pixels[k, c, j][None])[0] for j in range(2)) / 2
+                mean = sum(release.extractors.joint(r, pixels[k, c, j][None])[0] for j in range(2)) / 2
                 expected[k] = expected[k] + 3 / 2 * (release.means[k, c, r] - mean).square().sum()
     (twin,) = torch.autograd.grad(expected.sum(), pixels)
     torch.testing.assert_close(losses, expected.detach(), rtol=1e-9, atol=1e-12)
@@ -280,6 +282,42 @@ def test_after_the_release_the_data_is_not_read():
     case.images.fill_(math.nan)
     after = release.loss_and_gradient(0, images)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_sums_computed_once_serve_every_noise_and_number_of_images():
+    for ipc, z in ((2, 0.5), (3, 4.0)):
+        case = problem(sets=2, ipc=ipc)
+        parameters = dataclasses.replace(ONE, noise_multiplier=z)
+        shared = nc.clipped_feature_sums(
+            problem(sets=2, ipc=1), dataclasses.replace(ONE, noise_multiplier=0.0)
+        )
+        found, twin = (nc.condense_one_release(case, parameters, sums=s) for s in (shared, None))
+        assert torch.equal(found.images, twin.images)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 5, 100])
+def test_matching_in_parts_is_matching_at_once(chunk):
+    images = torch.rand((2, 3, 2, 1, 4, 4), generator=generator(0, "parts"), dtype=torch.float64)
+
+    def loss(part, classes, rows):
+        assert [row % 3 for row in range(rows.start, rows.stop)] == classes
+        weight = torch.tensor(classes, dtype=part.dtype) + torch.arange(6)[rows]
+        return weight * part.square().flatten(1).sum(1)
+
+    losses, gradient = matching.match(images, chunk, loss)
+    weight = (torch.arange(3) + torch.arange(6).view(2, 3)).double()
+    torch.testing.assert_close(losses, (weight * images.square().flatten(2).sum(2)).sum(1))
+    torch.testing.assert_close(gradient, 2 * images * weight[..., None, None, None, None])
+
+
+@pytest.mark.skipif(not compiling.available(), reason="no compiler")
+@pytest.mark.parametrize("method", ["ndpdc", "one_release"])
+def test_compiled_and_plain_agree(method):
+    condense, parameters = ALL[method]
+    case = problem(sets=1, dtype=torch.float32)
+    parameters = dataclasses.replace(parameters, iterations=1)
+    plain, fast = (condense(case, dataclasses.replace(parameters, compile=c)) for c in (False, True))
+    torch.testing.assert_close(fast.images, plain.images, rtol=1e-3, atol=1e-4)
 
 
 def test_matching_without_noise_comes_closer():
@@ -370,7 +408,7 @@ def test_a_killed_run_goes_on_bitwise(tmp_path, monkeypatch):
         whole = condense(case, dataclasses.replace(parameters, iterations=4))
         path = tmp_path / condense.__name__
         run = Run(checkpoint=path, every=2)
-        original = nc.descend
+        original = matching.descend
 
         def stop(*arguments, original=original):
             step = arguments[6]
@@ -382,10 +420,10 @@ def test_a_killed_run_goes_on_bitwise(tmp_path, monkeypatch):
 
             return original(*arguments[:6], dies, *arguments[7:])
 
-        monkeypatch.setattr(nc, "descend", stop)
+        monkeypatch.setattr(matching, "descend", stop)
         with pytest.raises(KeyboardInterrupt):
             condense(case, dataclasses.replace(parameters, iterations=4), run)
-        monkeypatch.setattr(nc, "descend", original)
+        monkeypatch.setattr(matching, "descend", original)
         resumed = condense(case, dataclasses.replace(parameters, iterations=4), run)
         assert torch.equal(resumed.images, whole.images)
 

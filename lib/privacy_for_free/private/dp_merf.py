@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels
 from privacy_for_free.errors import DivergenceError
 from privacy_for_free.private.accounting import Mechanism
-from privacy_for_free.private.noisy_condensation import clipped_sums, noise
+from privacy_for_free.private.noisy_condensation.sums import clipped_sums, noise
 
 ROWS = 4096  # images whose features are in memory at once
 Weights = dict[str, torch.Tensor]

@@ -23,7 +23,7 @@ from privacy_for_free import networks
 from privacy_for_free.errors import DivergenceError
 from privacy_for_free.networks import Network
 from privacy_for_free.private.accounting import Mechanism
-from privacy_for_free.private.noisy_condensation import poisson_sample
+from privacy_for_free.private.noisy_condensation.sums import poisson_sample
 from privacy_for_free.randomness import generator
 
 SHRINK = 1 - 1e-5  # what Opacus clips to, of C: more than float32 rounds off

@@ -1,0 +1,81 @@
+"""Noisy means: of a class, and of small samples of it."""
+
+import math
+import time
+
+import torch
+
+from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
+from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
+from privacy_for_free.private.noisy_condensation.parameters import LDPDC, Linear
+from privacy_for_free.private.noisy_condensation.sums import SHRINK, noisy_sums
+
+
+def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
+    """Release one noisy mean a class and move the initial images, unmoved among themselves, to it.
+
+    That is where distribution matching through linear extractors goes from any initialisation, in the limit.
+    The release is independent of ipc. Members' images are clamped to [-1, 1], pixel by pixel. The images
+    of the result are mean + (initial - mean of the initial ones); `loss` is empty.
+    """
+    began = time.monotonic()
+    counts = check(problem, parameters)
+    images, initial = initialise(problem)
+    bound = _image_bound(problem) if parameters.bound is None else parameters.bound
+    sums = torch.stack(
+        [
+            noisy_sums(
+                _clamped(problem.images[members]),
+                labels_of(problem)[members],
+                problem.classes,
+                bound,
+                parameters.noise_multiplier,
+                problem.generator("linear noise", name),
+            )
+            for name, members in members_of(problem)
+        ]
+    )
+    means = (sums / counts[..., None].to(sums.device)).view(images[:, :, 0].shape)
+    centred = images.double() - images.double().mean(2, keepdim=True)
+    return _finished(problem, (centred + means[:, :, None]).to(images.dtype), initial, began)
+
+
+def condense_ldpdc(problem: Problem, parameters: LDPDC) -> Condensed:
+    """Make every synthetic image a noisy sum of a Poisson sample of its class, over the expected size.
+
+    s = (sum of the sample + N(0, sigma~^2 d I)) / L, a sample and a noise for each. Members' images are
+    clamped to [-1, 1], pixel by pixel, which bounds their norm by sqrt(d). `loss` is empty.
+    """
+    began = time.monotonic()
+    counts = check(problem, parameters)
+    images = torch.empty(problem.shape, dtype=problem.images.dtype, device=problem.images.device)
+    initial = torch.full(problem.shape[:3], -1, dtype=torch.int64, device=images.device)
+    bound = _image_bound(problem)
+    for k, (name, members) in enumerate(members_of(problem)):
+        for j in range(problem.ipc):
+            taken = class_samples(problem, members, counts[k], parameters.sample, "ldpdc", name, j)
+            sums = noisy_sums(
+                _clamped(problem.images[taken]),
+                labels_of(problem)[taken],
+                problem.classes,
+                bound,
+                parameters.noise_multiplier,
+                problem.generator("ldpdc noise", name, j),
+            )
+            images[k, :, j] = (sums / parameters.sample).view(images[k, :, j].shape).to(images.dtype)
+    return _finished(problem, images, initial, began)
+
+
+def _finished(problem: Problem, images: torch.Tensor, initial: torch.Tensor, began: float) -> Condensed:
+    labels = hard_labels(problem.sets, problem.classes, problem.ipc, images.device)
+    loss, steps = torch.zeros((problem.sets, 0), dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
+    return Condensed(images, labels, initial, loss, steps, seconds=time.monotonic() - began)
+
+
+def _image_bound(problem: Problem) -> float:
+    """Return sqrt(d), the largest norm of an image in [-1, 1], with room for the clipping's SHRINK."""
+    return math.sqrt(math.prod(problem.images.shape[1:])) / SHRINK
+
+
+def _clamped(images: torch.Tensor) -> torch.Tensor:
+    return images.clamp(-1, 1).flatten(1)
