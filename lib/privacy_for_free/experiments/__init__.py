@@ -15,7 +15,15 @@ same rows run alone, in a whole run, or on another worker.
 import importlib
 from types import ModuleType
 
-NAMES = ("linear_dm", "gibbs_ratio", "condensation", "membership", "nonlinear_shift", "tracing")
+NAMES = (
+    "linear_dm",
+    "gibbs_ratio",
+    "condensation",
+    "membership",
+    "nonlinear_shift",
+    "tracing",
+    "private_release",
+)
 
 
 def get(name: str) -> ModuleType:
@@ -23,7 +31,7 @@ def get(name: str) -> ModuleType:
 
     >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... tracing
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... private_release
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
