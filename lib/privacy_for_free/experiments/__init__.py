@@ -23,6 +23,7 @@ NAMES = (
     "nonlinear_shift",
     "tracing",
     "private_release",
+    "canaries",
 )
 
 
@@ -31,7 +32,7 @@ def get(name: str) -> ModuleType:
 
     >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... private_release
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... canaries
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
