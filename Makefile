@@ -26,7 +26,8 @@ records: .venv/installed
 	  condensation/fashion_mnist condensation/cifar10 condensation/fairface \
 	  membership/fashion_mnist membership/cifar10 membership/fairface \
 	  nonlinear_shift/fashion_mnist nonlinear_shift/cifar10 \
-	  tracing/fashion_mnist tracing/cifar10 tracing/fairface; do \
+	  tracing/fashion_mnist tracing/cifar10 tracing/fairface \
+	  private_release/fashion_mnist canaries/fashion_mnist; do \
 	  $(BIN)/python -m privacy_for_free run $${run%/*} --dataset $${run#*/} --profile laptop || exit 1; \
 	done
 

@@ -1,5 +1,6 @@
 """What every chapter does first: check its parameters, and find the records it draws from."""
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -104,4 +105,6 @@ def open_chapter(
     derived_seed(seed, "chapter")
     devices.resolve(device)
     figures.use_style()
+    # dp-accounting logs each Renyi order that it leaves out, which makes its epsilon larger, never too small.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     return Chapter(dataset, profile, seed, device, data_root or None, results_dir or None)

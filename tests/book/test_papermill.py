@@ -13,7 +13,10 @@ from privacy_for_free import data, devices, records
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
 PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}
 FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
-MORE = {"formulas": {"n", "m", "d_eff", "eps0"}}  # what single chapters take beside those
+MORE = {
+    "formulas": {"n", "m", "d_eff", "eps0"},
+    "no_free_lunch": {"tpr", "fpr", "power", "level"},
+}  # what single chapters take beside those
 
 
 def run(chapter: Path, folder: Path, **parameters: object) -> nbformat.NotebookNode:
