@@ -2,10 +2,12 @@
 # make outputs execute the chapters in place and store what they print (the tests compare against it)
 # make records run the laptop profile of every experiment that has no record yet
 # make bench   time the code that has to be fast      make clean   remove what was built (records stay)
+# The tests run in JOBS processes of one thread each, as many as there are cores, 4 at most; JOBS=0: in one, all threads.
 
 PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard chapters/*.ipynb))
+JOBS ?= $(shell nproc || echo 2)
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .PHONY: book test outputs records bench clean
@@ -16,7 +18,7 @@ book: .venv/installed
 test: book
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4
 
 outputs: .venv/installed
 	$(BIN)/python tools/store_outputs.py $(CHAPTERS)

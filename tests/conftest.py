@@ -2,9 +2,32 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: one thread each, and in what they start
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
+ALONE = "tests/book/test_papermill.py::test_runs_with"
+FIRST = ("chapters/", ALONE, "tests/experiments/")  # what takes long, so that short tests fill the end
+
+
+class Scheduling(LoadFileScheduling):
+    """A file's tests stay in one process, which has its fixtures or kernel; papermill's runs are spread."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if nodeid.startswith(ALONE) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: [not item.nodeid.startswith(start) for start in FIRST])
 
 
 @pytest.fixture(scope="session")
