@@ -1,8 +1,10 @@
 """Records: nothing is lost, half written, or reused when it does not fit."""
 
+import errno
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privacy_for_free import provenance, records
@@ -65,6 +67,7 @@ def test_sidecar_states_where_the_table_comes_from(toy, tmp_path):
     assert set(promised.split()) <= set(meta)
     assert meta["parameters"] == {"tasks": 6, "scale": 2.0}
     assert meta["complete"] is True
+    assert meta["format"] == records.FORMAT
     assert meta["peak_memory_bytes"] > 10_000_000
 
 
@@ -210,22 +213,155 @@ def test_second_process_is_kept_out(toy, tmp_path):
     assert run(toy, tmp_path).meta["complete"]
 
 
-def test_full_disk_leaves_the_record_as_it_was(toy, tmp_path, monkeypatch):
+FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "not allowed": errno.EACCES}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+def test_disk_that_fails_in_mid_run_leaves_every_record_as_it_was(toy, tmp_path, monkeypatch, step, fault):
+    folder = tmp_path / "results"
+    run(toy, folder, profile="smoke")  # an earlier record
+    whole = run(toy, tmp_path / "whole").path.read_bytes()
     original, calls = toy.run_task, []
     monkeypatch.setattr(toy, "run_task", lambda task, *rest: calls.append(task) or original(task, *rest))
-    real = os.fsync
+    owner = Path if step == "open" else os
+    real, before = getattr(owner, step), {}
 
-    def full(handle):
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-        return real(handle)
+    def failing(first, *rest, **options):
+        if len(calls) == 3 and (step != "open" or first.name.endswith(".aside")):
+            before.update(before or snapshot(folder))
+            raise OSError(FAULTS[fault], os.strerror(FAULTS[fault]))
+        return real(first, *rest, **options)
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(records.RecordError, match="No space left on device"):
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, failing)
+        with pytest.raises(records.RecordError, match=os.strerror(FAULTS[fault])) as error:
+            run(toy, folder)
+    assert "toy_data-laptop.csv: could not be written" in str(error.value)
+    names = ("toy_data-laptop.lock", "toy_data-laptop.csv.aside")
+    assert snapshot(folder) == {path: text for path, text in before.items() if path.name not in names}
+    assert run(toy, folder).path.read_bytes() == whole
+    assert calls == [0, 1, 2, 2, 3, 4, 5]  # what was finished and saved was not run again
+
+
+REAL_DISK = """
+import subprocess, sys
+sys.path[:0] = [{tests!r}]
+import toy
+from pathlib import Path
+from privacy_for_free import provenance, records
+provenance.source_sha256 = lambda module: "s" * 64
+disk, original, calls = Path(sys.argv[1]), toy.run_task, []
+def sh(*command): subprocess.run(command, check=True)
+def fill():
+    with (disk / "filler").open("wb", buffering=0) as handle:
+        while True:
+            try:
+                handle.write(b"x" * 4096)
+            except OSError:
+                return
+def run(): return records.run(toy, toy.DATA, "paper", results_dir=disk, progress=False)
+def run_task(task, *rest):
+    calls.append(task)
+    if len(calls) == 4: fill()
+    return original(task, *rest)
+toy.run_task = run_task
+def refused(words):
+    try:
+        run()
+    except records.RecordError as error:
+        assert words in str(error), error
+        return
+    raise AssertionError("was not refused")
+sh("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk)
+refused("No space left on device")
+refused("No space left on device")
+(disk / "filler").unlink()
+sh("mount", "-o", "remount,ro", disk)
+done = len(calls)
+refused("cannot write there (Read-only file system); nothing was run")
+assert len(calls) == done
+sh("mount", "-o", "remount,rw", disk)
+table = run().path.read_text()
+toy.run_task = original
+whole = records.run(toy, toy.DATA, "paper", results_dir=sys.argv[2], progress=False)
+assert table == whole.path.read_text()
+"""
+
+
+def test_real_full_and_real_read_only_disk(tmp_path):
+    """On a file system of 64 kB that only this test's process sees."""
+    private = [shutil.which("unshare") or "unshare", "-rm"]
+    try:
+        able = (
+            subprocess.run([*private, "mount", "-t", "tmpfs", "tmpfs", tmp_path], check=False).returncode == 0
+        )
+    except FileNotFoundError:
+        able = False
+    if not able:
+        pytest.skip("needs Linux, and the right to mount in a name space of its own")
+    script, disk = tmp_path / "disk.py", tmp_path / "disk"
+    script.write_text(REAL_DISK.format(tests=str(TOY.parent)))
+    disk.mkdir()
+    command = [*private, sys.executable, script, disk, tmp_path / "whole"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_record_that_cannot_be_moved_aside_stays_whole(toy, tmp_path, monkeypatch):
+    run(toy, tmp_path)
+    before, real, moves = snapshot(tmp_path), os.replace, []
+
+    def full(source, target):
+        moves.append(source)
+        if len(moves) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(records.RecordError, match=r"could not be moved into .*No space left"):
+        run(toy, tmp_path, seed=1, restart=True)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_record_of_another_format_is_refused_and_kept(toy, tmp_path, complete):
+    sidecar = run(toy, tmp_path).path.with_suffix(".json")
+    meta = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({"format": 2, "complete": complete, "new": "keys"}))
+    before = snapshot(tmp_path)
+    says = r"toy_data-laptop\.json: a record of format 2, this version reads format 1.*was left as it is"
+    for attempt in (lambda: run(toy, tmp_path), lambda: records.read("toy", "toy_data", "laptop", tmp_path)):
+        with pytest.raises(records.RecordError, match=says):
+            attempt()
+    assert snapshot(tmp_path) == before
+    del meta["format"]  # as written before the number was stated
+    sidecar.write_text(json.dumps(meta))
+    assert run(toy, tmp_path).meta["complete"]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_record_with_other_columns_is_refused_and_kept(toy, tmp_path, monkeypatch, complete):
+    table = run(toy, tmp_path).path
+    sidecar = table.with_suffix(".json")
+    table.write_text(table.read_text().replace("task_name,", "title,", 1))
+    meta = json.loads(sidecar.read_text())
+    sidecar.write_text(
+        json.dumps({**meta, "complete": complete, "table_sha256": records._sha256(table.read_text())})
+    )
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(toy, "run_task", None)
+    with pytest.raises(
+        records.RecordError, match=r"columns title, value.*expected task_name, value.*left as"
+    ):
         run(toy, tmp_path)
-    assert not list(tmp_path.rglob("*.aside"))
-    monkeypatch.setattr(os, "fsync", real)
-    assert run(toy, tmp_path).path.read_bytes() == run(toy, tmp_path / "whole").path.read_bytes()
+    assert snapshot(tmp_path) == before
+
+
+def test_sidecar_that_is_a_folder_is_one_clear_error(toy, tmp_path):
+    (tmp_path / "toy" / "toy_data-laptop.json").mkdir(parents=True)
+    with pytest.raises(records.RecordError, match="not a record's sidecar"):
+        run(toy, tmp_path)
 
 
 def test_unwritable_results_folder_stops_before_work(toy, tmp_path, monkeypatch):
@@ -248,6 +384,103 @@ def test_bad_arguments_stop_before_anything_is_written(toy, tmp_path, options, s
     with pytest.raises(ValueError, match=says):
         run(toy, tmp_path, **options)
     assert not any(tmp_path.iterdir())
+
+
+def test_profiles_share_nothing(toy, tmp_path, monkeypatch):
+    laptop = run(toy, tmp_path)
+    (tmp_path / "toy" / "toy_data-laptop.0.checkpoint").write_text("of the laptop's run")
+    before, plain, given = snapshot(tmp_path), toy.run_task, []
+
+    def keeps_state(task, parameters, dataset, seed, device, checkpoint=None):
+        given.append((task, checkpoint.exists(), "paper" in checkpoint.name))
+        return plain(task, parameters, dataset, seed, device)
+
+    monkeypatch.setattr(toy, "run_task", keeps_state)
+    paper = run(toy, tmp_path, profile="paper")
+    assert given == [(task, False, True) for task in range(9)]
+    assert (
+        laptop.table.value[:2].to_numpy() * 1.5 == paper.table.value[:2].to_numpy()
+    ).all()  # its own scale
+    after = snapshot(tmp_path)
+    assert {path: after[path] for path in before} == before
+
+
+def test_complete_record_of_another_device_is_shown_with_its_machine(toy, tmp_path, monkeypatch):
+    sidecar = run(toy, tmp_path).path.with_suffix(".json")
+    meta = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**meta, "device": "cuda", "machine": "a far GPU"}))
+    monkeypatch.setattr(toy, "run_task", None)
+    assert " s on a far GPU, " in run(toy, tmp_path).provenance()  # device auto: whichever made it
+    with pytest.raises(records.RecordError, match="made with another device: cuda, now cpu"):
+        run(toy, tmp_path, device="cpu")
+    sidecar.write_text(json.dumps({**meta, "device": "cuda", "machine": "a far GPU", "complete": False}))
+    with pytest.raises(records.RecordError, match="begun with another device"):
+        run(toy, tmp_path)
+
+
+class Backwards(records.Here):
+    """Workers that finish the last task first, as a cluster may."""
+
+    def work(self, experiment, dataset, jobs, meta):
+        yield from super().work(experiment, dataset, jobs[::-1], meta)
+
+
+def test_order_in_which_tasks_finish_does_not_show(toy, tmp_path):
+    whole = run(toy, tmp_path / "whole").path.read_bytes()
+    assert run(toy, tmp_path / "back", workers=Backwards()).path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("writes", range(2, 14))
+def test_run_that_finishes_in_any_order_goes_on_after_a_kill_at_any_write(toy, tmp_path, monkeypatch, writes):
+    whole = run(toy, tmp_path / "whole").path.read_bytes()
+    real, count = records._replace, []
+
+    def killed(path, text):
+        count.append(path)
+        if len(count) > writes:
+            raise KeyboardInterrupt
+        real(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "_replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(toy, tmp_path / "cut", workers=Backwards())
+    calls, original = [], toy.run_task
+    monkeypatch.setattr(toy, "run_task", lambda task, *rest: calls.append(task) or original(task, *rest))
+    assert run(toy, tmp_path / "cut").path.read_bytes() == whole
+    assert calls == list(range(6 - max(0, writes - 2) // 2))  # the table counts, even ahead of its sidecar
+
+
+def test_state_says_how_far_a_record_is_and_refuses_what_run_would(toy, tmp_path, monkeypatch):
+    def state(**options):
+        return records.state(toy, toy.DATA, "laptop", results_dir=tmp_path, **options)
+
+    assert state() == records.State(6, 0, 0.0, complete=False)
+    original = toy.run_task
+
+    def breaks_off(task, *rest):
+        if task == 2:
+            raise KeyboardInterrupt
+        return original(task, *rest)
+
+    monkeypatch.setattr(toy, "run_task", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy, tmp_path)
+    assert (state().finished, state().tasks, state().complete) == (2, 6, False)
+    with pytest.raises(records.RecordError, match="begun with another seed"):
+        state(seed=1)
+    monkeypatch.setattr(toy, "run_task", original)
+    run(toy, tmp_path)
+    assert state().complete
+
+
+def test_time_left_without_a_progress_bar(toy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    run(toy, tmp_path, profile="smoke", progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "toy: 0 of 3 tasks done"
+    assert [line[: line.index(",")] for line in lines[1:]] == [f"toy: {n} of 3 tasks done" for n in (1, 2, 3)]
+    assert lines[-1].endswith("about 0 s left")
 
 
 def test_largest_prefers_the_larger_profile(toy, tmp_path):
@@ -273,9 +506,11 @@ def test_rows_must_have_the_promised_columns(toy, monkeypatch):
         run(toy, None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=5), st.text(max_size=8))
 def test_numbers_and_text_survive_the_table(values, text):
     text = "".join(c for c in text if c.isprintable() and ord(c) < 0xD800).strip()
+    text = text and "a" + text  # a column of "true", "1" or "inf" is not read as text
     rows = [{"value": value, "note": text or None} for value in values]
     block = records._block(rows, ("value", "note"), 0)
     table = "value,note,task\n" + block
@@ -292,6 +527,8 @@ def test_committed_records_are_intact_and_current(root):
         record = records.read(table.parent.name, dataset, profile)
         assert record is not None, f"{table} is not complete"
         assert record.current, f"{table} was made by another source: make records, after moving it aside"
+        assert record.meta["peak_memory_bytes"] > 0, f"{table} does not state its memory"
+        assert record.meta["machine"], f"{table} does not state its machine"
     assert {"linear_dm", "gibbs_ratio", "condensation"} <= {table.parent.name for table in tables}
 
 

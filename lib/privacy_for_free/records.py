@@ -1,10 +1,12 @@
 """Results on disk: a tidy CSV with its provenance beside it, written so that no kill can spoil it.
 
-`run` works through an experiment's tasks in order. After each task the whole table so far is written aside,
-flushed and renamed over the old one: at any moment the file on disk holds complete tasks and nothing else. A
-run that was killed goes on with the first task that is missing, and its table is bitwise that of a run that
-was not. A record is only reused or continued when everything that could change a number is the same:
-parameters, seed, device, data checksum, source. Anything else is an error that says what differs.
+`run` works through an experiment's tasks, here and in order or on many machines (`privacy_for_free.cluster`)
+as they come. After each task the whole table so far is written aside, flushed and renamed over the old one:
+at any moment the file on disk holds complete tasks and nothing else. A run that was killed goes on with the
+tasks that are missing, and its table is bitwise that of a run that was not. A record is only reused or
+continued when everything that could change a number is the same: parameters, seed, device, data checksum,
+source. Anything else is an error that says what differs. Profiles share nothing: a record, partial or not,
+and a task's checkpoint are of one profile.
 
 The layout is RESULTS/<experiment>/<dataset>-<profile>.csv and .json; data/results/README.md documents the
 columns. This module knows no experiment: `privacy_for_free.experiments` says what one is.
@@ -18,26 +20,26 @@ import inspect
 import io
 import json
 import os
-import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 import torch
 
-from privacy_for_free import devices, provenance
+from privacy_for_free import devices, memory, provenance
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
 PROFILES = ("smoke", "laptop", "paper")
 RESULTS = provenance.REPOSITORY / "data" / "results"
+FORMAT = 1  # of the files; a sidecar that names none is of format 1
 # What must agree before a finished record is reused; a partial one also needs the same machine and versions.
 IDENTITY = (
     "experiment",
@@ -49,6 +51,8 @@ IDENTITY = (
     "data_sha256",
     "source_sha256",
 )
+
+STATED = ("complete", "machine", "versions", "started", "seconds", "peak_memory_bytes", "table_sha256")
 
 
 class RecordError(RuntimeError):
@@ -87,6 +91,76 @@ def check_profile(profile: str) -> str:
     return profile
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A task, and what it takes to do it besides the data set: what is sent to another machine.
+
+    `checkpoint` is the file it may keep its state in, None for none.
+    """
+
+    experiment: str
+    index: int
+    task: Hashable
+    parameters: object
+    seed: int
+    device: str
+    checkpoint: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A finished task: its rows as CSV lines, and what it took."""
+
+    index: int
+    block: str
+    seconds: float
+    peak_memory_bytes: int
+
+
+class Workers(Protocol):
+    """Who does the tasks: this process (`Here`), or a cluster (`privacy_for_free.cluster.Cluster`)."""
+
+    def place(self, device: str, meta: Mapping[str, object]) -> dict[str, object]:
+        """Return device, machine and versions of whoever will do a record's tasks; errors, if any, now."""
+
+    def work(
+        self, experiment: ModuleType, dataset: "Dataset", jobs: Sequence[Job], meta: Mapping[str, object]
+    ) -> Iterator[Done]:
+        """Do the jobs; yield each when it is done."""
+
+
+class Here:
+    """This process does the tasks, one after the other."""
+
+    def place(self, device: str, meta: Mapping[str, object]) -> dict[str, object]:
+        """Return the device, the machine and the versions of this process."""
+        place = devices.resolve(device)
+        return {
+            "device": place.type,
+            "machine": provenance.machine(place),
+            "versions": provenance.versions(),
+        }
+
+    def work(
+        self, experiment: ModuleType, dataset: "Dataset", jobs: Sequence[Job], meta: Mapping[str, object]
+    ) -> Iterator[Done]:
+        """Do the jobs in their order."""
+        for job in jobs:
+            yield do(job, experiment, dataset)
+
+
+def do(job: Job, experiment: ModuleType, dataset: "Dataset") -> Done:
+    """Run one task; errors are the experiment's."""
+    device = torch.device(job.device)
+    own = {"checkpoint": job.checkpoint} if job.checkpoint else {}
+    began = time.monotonic()
+    with memory.measured(device) as peak:
+        rows = experiment.run_task(job.task, job.parameters, dataset, job.seed, device, **own)
+    return Done(
+        job.index, _block(rows, experiment.COLUMNS, job.index), time.monotonic() - began, peak.bytes()
+    )
+
+
 def run(
     experiment: ModuleType,
     dataset: "Dataset",
@@ -97,90 +171,145 @@ def run(
     results_dir: str | os.PathLike | None = None,
     restart: bool = False,
     progress: bool = True,
+    workers: Workers | None = None,
 ) -> Record:
     """Run an experiment, or as much of it as is missing, and return its record.
 
     With `results_dir` None the table is kept in memory. Otherwise a complete record that fits is returned
     as it is, a partial one is continued, and one that does not fit raises RecordError, unless `restart`,
-    which moves it into the folder superseded/ and begins anew. Raises ValueError for an unknown profile or
-    device and for a negative seed, before any work.
+    which moves it into the folder superseded/ and begins anew. With `device` "auto" a complete record of
+    either device fits; its `machine` says where it was made. `workers` do the tasks; None for this process.
+    Raises ValueError for an unknown profile or device and for a negative seed, before any work.
     """
+    workers = workers or Here()
+    wanted = _wanted(experiment, dataset, profile, seed, device)
+    columns = (*experiment.COLUMNS, "task")
+    store = None if results_dir is None else Store(Path(results_dir), experiment.NAME, dataset.name, profile)
+    if store and store.exists() and not restart and (found := store.complete(wanted, columns)):
+        return found
+    meta = wanted | workers.place(device, wanted)
+    if store is None:
+        blocks = _work(experiment, dataset, meta, {}, progress, workers, None)
+        meta["complete"] = True
+        return Record(_frame(_table_text(columns, blocks)), meta)
+    if store.exists() and not restart:
+        store.resume(meta, columns)
+    with store.locked():
+        if restart:
+            store.supersede()
+        meta, blocks = store.resume(meta, columns) if store.exists() else (meta, {})
+        if not blocks:
+            store.write(_table_text(columns, blocks), meta)
+        if not meta["complete"]:
+            blocks = _work(experiment, dataset, meta, blocks, progress, workers, store)
+            meta["complete"] = True
+            store.write(_table_text(columns, blocks), meta)
+    return Record(_frame(_table_text(columns, blocks)), meta, store.table)
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """How far a record is: tasks in all, tasks finished, and the seconds these took."""
+
+    tasks: int
+    finished: int
+    seconds: float
+    complete: bool
+
+
+def state(
+    experiment: ModuleType,
+    dataset: "Dataset",
+    profile: str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    results_dir: str | os.PathLike,
+    workers: Workers | None = None,
+) -> State:
+    """Return how far a record is, without running anything; errors are those that `run` would raise."""
+    wanted = _wanted(experiment, dataset, profile, seed, device)
+    tasks = len(experiment.tasks(experiment.PROFILES[profile], dataset))
+    columns = (*experiment.COLUMNS, "task")
+    store = Store(Path(results_dir), experiment.NAME, dataset.name, profile)
+    if not store.exists():
+        return State(tasks, 0, 0.0, complete=False)
+    if found := store.complete(wanted, columns):
+        return State(tasks, tasks, found.meta["seconds"], complete=True)
+    meta, blocks = store.resume(wanted | (workers or Here()).place(device, wanted), columns)
+    return State(tasks, len(blocks), meta["seconds"], complete=False)
+
+
+def data_sha256(dataset: "Dataset") -> str:
+    """Return a data set's digest as records state it."""
+    return dataset.sha256 + (" normalised" if dataset.normalised else "")
+
+
+def _wanted(
+    experiment: ModuleType, dataset: "Dataset", profile: str, seed: int, device: str
+) -> dict[str, object]:
+    """Return the sidecar of a record that is to be made, but for where; ValueError for bad arguments."""
     check_profile(profile)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed {seed!r}: allowed are whole numbers from 0 up")
-    place = devices.resolve(device)
-    parameters = experiment.PROFILES[profile]
-    meta = {
+    if device not in devices.KNOWN:
+        devices.resolve(device)
+    return {
+        "format": FORMAT,
         "experiment": experiment.NAME,
         "dataset": dataset.name,
         "profile": profile,
-        "parameters": json.loads(json.dumps(dataclasses.asdict(parameters))),
+        "parameters": json.loads(json.dumps(dataclasses.asdict(experiment.PROFILES[profile]))),
         "seed": seed,
         "complete": False,
-        "device": place.type,
-        "machine": provenance.machine(place),
-        "versions": provenance.versions(),
+        "device": device,
+        "machine": None,
+        "versions": None,
         "commit": provenance.commit(),
-        "data_sha256": dataset.sha256 + (" normalised" if dataset.normalised else ""),
+        "data_sha256": data_sha256(dataset),
         "source_sha256": provenance.source_sha256(experiment.__name__),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": 0.0,
         "peak_memory_bytes": 0,
     }
-    columns = (*experiment.COLUMNS, "task")
-    if results_dir is None:
-        blocks = _work(experiment, dataset, parameters, seed, place, meta, {}, progress, lambda _: None, None)
-        meta["complete"] = True
-        return Record(_frame(_table_text(columns, blocks)), meta)
-    store = Store(Path(results_dir), experiment.NAME, dataset.name, profile)
-    if store.exists() and not restart:
-        meta, blocks = store.resume(meta, columns)
-        if meta["complete"]:
-            return Record(_frame(_table_text(columns, blocks)), meta, store.table)
-    with store.locked():
-        if restart:
-            store.supersede()
-        meta, blocks = store.resume(meta, columns) if store.exists() else (meta, {})
-
-        def save(blocks: Mapping[int, str]) -> None:
-            store.write(_table_text(columns, blocks), meta)
-
-        if not blocks:
-            save(blocks)
-        blocks = _work(experiment, dataset, parameters, seed, place, meta, blocks, progress, save, store)
-        meta["complete"] = True
-        save(blocks)
-    return Record(_frame(_table_text(columns, blocks)), meta, store.table)
 
 
 def _work(
     experiment: ModuleType,
     dataset: "Dataset",
-    parameters: object,
-    seed: int,
-    device: torch.device,
     meta: dict,
     blocks: Mapping[int, str],
     progress: bool,
-    save: Callable[[Mapping[int, str]], None],
+    workers: Workers,
     store: "Store | None",
 ) -> dict[int, str]:
-    """Run the tasks that `blocks` lacks, saving after each; return the blocks of all."""
+    """Have the tasks done that `blocks` lacks, saving after each; return the blocks of all."""
     keeps = store is not None and "checkpoint" in inspect.signature(experiment.run_task).parameters
+    parameters = experiment.PROFILES[meta["profile"]]
     tasks = experiment.tasks(parameters, dataset)
+    columns = (*experiment.COLUMNS, "task")
     blocks = dict(blocks)
-    missing = [index for index in range(len(tasks)) if index not in blocks]
-    for index in _with_progress(missing, len(tasks), progress, experiment.NAME):
-        began = time.monotonic()
-        own = {"checkpoint": store.checkpoint(index)} if keeps else {}
-        rows = experiment.run_task(tasks[index], parameters, dataset, seed, device, **own)
-        blocks[index] = _block(rows, experiment.COLUMNS, index)
-        meta["seconds"] = round(meta["seconds"] + time.monotonic() - began, 3)
-        meta["peak_memory_bytes"] = max(meta["peak_memory_bytes"], _peak_memory(device))
-        save(blocks)
-        if keeps:
-            for path in own["checkpoint"].parent.glob(f"{own['checkpoint'].stem}.*checkpoint"):
-                path.unlink()
+    jobs = [
+        Job(
+            experiment.__name__,
+            index,
+            task,
+            parameters,
+            meta["seed"],
+            meta["device"],
+            store.checkpoint(index) if keeps else None,
+        )
+        for index, task in enumerate(tasks)
+        if index not in blocks
+    ]
+    with closing(workers.work(experiment, dataset, jobs, meta)) as finished:
+        for done in _with_progress(finished, len(jobs), len(tasks), progress, experiment.NAME):
+            blocks[done.index] = done.block
+            meta["seconds"] = round(meta["seconds"] + done.seconds, 3)
+            meta["peak_memory_bytes"] = max(meta["peak_memory_bytes"], done.peak_memory_bytes)
+            if store is not None:
+                store.write(_table_text(columns, blocks), meta)
+                store.forget(done.index)
     return blocks
 
 
@@ -220,6 +349,11 @@ class Store:
         """The file in which a task may keep its state; it is there only while the task is not done."""
         return self.table.with_suffix(f".{task}.checkpoint")
 
+    def forget(self, task: int) -> None:
+        """Remove what a task kept."""
+        for path in self.folder.glob(f"{self.checkpoint(task).stem}.*checkpoint"):
+            _remove(path)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the record; the lock goes with the process that holds it, however that ends."""
@@ -241,7 +375,8 @@ class Store:
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                with suppress(OSError):  # the lock is gone with the handle; its file may stay
+                    lock.unlink(missing_ok=True)
 
     def write(self, text: str, meta: Mapping[str, object]) -> None:
         """Replace the table, then the sidecar, each at once; in between the table may be one task ahead."""
@@ -254,15 +389,22 @@ class Store:
         """Return sidecar and table; RecordError if one is missing, unreadable, or was altered."""
         try:
             meta = json.loads(self.sidecar.read_text(encoding="utf-8"))
-            missing = [key for key in (*IDENTITY, "complete", "table_sha256") if key not in meta]
+            missing = [key for key in (*IDENTITY, *STATED) if key not in meta]
+            if not isinstance(meta, dict):
+                raise TypeError("not an object")
         except FileNotFoundError:
             raise RecordError(
                 f"{self.sidecar}: missing beside its table; restore it or run with restart"
             ) from None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise RecordError(
                 f"{self.sidecar}: not a record's sidecar ({error}); run with restart"
             ) from error
+        if meta.get("format", FORMAT) != FORMAT:
+            raise RecordError(
+                f"{self.sidecar}: a record of format {meta['format']}, this version reads format {FORMAT}. "
+                "It was left as it is. Use the version that wrote it, or name another results_dir"
+            )
         if missing:
             raise RecordError(f"{self.sidecar}: {', '.join(missing)} missing; restore it or run with restart")
         if not self.table.exists() and not meta["complete"]:
@@ -273,15 +415,26 @@ class Store:
             raise RecordError(
                 f"{self.table}: not readable ({error}); restore it or run with restart"
             ) from error
-        known = [text] if meta["complete"] else [text, _without_last_task(text)]
+        known = [text] if meta["complete"] else _one_task_back(text)
         if meta["table_sha256"] not in map(_sha256, known):
             raise RecordError(f"{self.table}: altered since it was recorded; restore it or run with restart")
         return meta, text
 
+    def complete(self, wanted: dict, columns: tuple[str, ...]) -> Record | None:
+        """Return the record where it is complete, or None; RecordError where anything differs."""
+        meta, text = self.load()
+        if not meta["complete"]:
+            return None
+        self._check(meta, wanted, [key for key in IDENTITY if key != "device" or wanted["device"] != "auto"])
+        return Record(_frame(_table_text(columns, _blocks(text, columns, self.table))), meta, self.table)
+
     def resume(self, wanted: dict, columns: tuple[str, ...]) -> tuple[dict, dict[int, str]]:
         """Return the stored sidecar and the finished tasks' lines; RecordError where anything differs."""
         meta, text = self.load()
-        keys = IDENTITY if meta["complete"] else (*IDENTITY, "machine", "versions")
+        self._check(meta, wanted, IDENTITY if meta["complete"] else (*IDENTITY, "machine", "versions"))
+        return meta, _blocks(text, columns, self.table)
+
+    def _check(self, meta: dict, wanted: dict, keys: Sequence[str]) -> None:
         differing = [
             f"{key}: {_short(meta.get(key))}, now {_short(wanted[key])}"
             for key in keys
@@ -293,20 +446,28 @@ class Store:
                 f"{self.table} was {state} with another {'; '.join(differing)}. It was left as it is. "
                 "Name another results_dir, or run with restart, which moves it into superseded/"
             )
-        return meta, _blocks(text, columns, self.table)
 
     def supersede(self) -> None:
-        """Move the record, if there is one, to superseded/ under the first free number."""
+        """Move the record, if there is one, to superseded/ under a free number; both files or none."""
         if not self.exists():
             return
-        attic = self.folder / "superseded"
-        attic.mkdir(exist_ok=True)
-        number = 1 + sum(1 for _ in attic.glob(f"{self.table.stem}.*.json"))
-        for path in (self.table, self.sidecar):
-            if path.exists():
-                os.replace(path, attic / f"{path.stem}.{number}{path.suffix}")
+        attic, moved = self.folder / "superseded", []
+        try:
+            attic.mkdir(exist_ok=True)
+            number = 1 + sum(1 for _ in attic.glob(f"{self.table.stem}.*.json"))
+            for path in (self.table, self.sidecar):
+                if path.exists():
+                    aside = attic / f"{path.stem}.{number}{path.suffix}"
+                    os.replace(path, aside)
+                    moved.append((aside, path))
+        except OSError as error:
+            for aside, path in moved:
+                os.replace(aside, path)
+            raise RecordError(
+                f"{self.table}: could not be moved into {attic} ({error.strerror}); it is as it was before"
+            ) from error
         for path in self.folder.glob(f"{self.table.stem}.*.checkpoint"):
-            path.unlink()
+            _remove(path)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -319,10 +480,18 @@ def _replace(path: Path, text: str) -> None:
             os.fsync(handle.fileno())
         os.replace(aside, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise RecordError(
             f"{path}: could not be written ({error.strerror}); it is as it was before"
         ) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"{path}: could not be removed ({error.strerror})") from error
 
 
 def _block(rows: list[dict], columns: tuple[str, ...], index: int) -> str:
@@ -357,17 +526,23 @@ def _blocks(text: str, columns: tuple[str, ...], path: Path) -> dict[int, str]:
         return {}
     header, *rows = csv.reader(io.StringIO(text))
     if tuple(header) != columns:
-        raise RecordError(f"{path}: columns {', '.join(header)}; expected {', '.join(columns)}")
+        raise RecordError(
+            f"{path}: columns {', '.join(header)}; expected {', '.join(columns)}. It was left as it is. Name "
+            "another results_dir, or run with restart, which moves it into superseded/"
+        )
     found: dict[int, io.StringIO] = {}
     for row in rows:
         csv.writer(found.setdefault(int(row[-1]), io.StringIO()), lineterminator="\n").writerow(row)
     return {index: block.getvalue() for index, block in found.items()}
 
 
-def _without_last_task(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    last = lines[-1].rpartition(",")[2] if len(lines) > 1 else None
-    return "".join(line for line in lines if line.rpartition(",")[2] != last)
+def _one_task_back(text: str) -> Iterator[str]:
+    """Yield a table, and it without each of its tasks: one of them the sidecar may not know yet."""
+    yield text
+    header, *lines = text.splitlines(keepends=True)
+    owners = [line.rpartition(",")[2] for line in lines]
+    for task in reversed(dict.fromkeys(owners)):
+        yield header + "".join(line for line, owner in zip(lines, owners, strict=True) if owner != task)
 
 
 def _json(meta: Mapping[str, object], text: str) -> str:
@@ -387,23 +562,40 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: the process's largest resident set so far, or the GPU's largest allocation where one is used."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _with_progress(indices: list[int], total: int, progress: bool, label: str) -> Iterator[int]:
-    """Yield the indices, with a bar on standard error; plain lines where tqdm is not installed."""
-    if not progress or not indices:
-        yield from indices
+def _with_progress(
+    finished: Iterator[Done], missing: int, total: int, progress: bool, label: str
+) -> Iterator[Done]:
+    """Pass the finished tasks on, with a bar on standard error; plain lines where tqdm is not installed."""
+    if not progress or not missing:
+        yield from finished
         return
     try:
         from tqdm import tqdm
     except ImportError:
-        for index in indices:
-            print(f"{label}: task {index + 1} of {total}", file=sys.stderr, flush=True)  # noqa: T201
-            yield index
+        began = time.monotonic()
+        _line(f"{label}: {total - missing} of {total} tasks done")
+        for number, done in enumerate(finished, 1):
+            yield done
+            left = (missing - number) * (time.monotonic() - began) / number
+            _line(f"{label}: {total - missing + number} of {total} tasks done, about {duration(left)} left")
     else:
-        yield from tqdm(indices, desc=label, initial=total - len(indices), total=total, unit="task")
+        yield from tqdm(finished, desc=label, initial=total - missing, total=total, unit="task")
+
+
+def _line(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, to two units at most.
+
+    >>> duration(8), duration(90), duration(7260), duration(200_000)
+    ('8 s', '2 min', '2 h 1 min', '2 d 8 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
