@@ -1,6 +1,7 @@
 # make book    build the book           make test    check everything
 # make outputs execute the chapters in place and store what they print (the tests compare against it)
 # make records run the laptop profile of every experiment that has no record yet
+# make paper   run the paper profile of every experiment through its chapter (a data-centre GPU)
 # make bench   time the code that has to be fast      make clean   remove what was built (records stay)
 # The tests run in JOBS processes of one thread each, as many as there are cores, 4 at most; JOBS=0: in one, all threads.
 
@@ -10,7 +11,7 @@ CHAPTERS := $(sort $(wildcard chapters/*.ipynb))
 JOBS ?= $(shell nproc || echo 2)
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test outputs records bench clean
+.PHONY: book test outputs records paper bench clean
 
 book: .venv/installed
 	$(BIN)/python tools/build_book.py
@@ -24,14 +25,10 @@ outputs: .venv/installed
 	$(BIN)/python tools/store_outputs.py $(CHAPTERS)
 
 records: .venv/installed
-	for run in linear_dm/fashion_mnist linear_dm/cifar10 gibbs_ratio/fashion_mnist gibbs_ratio/cifar10 \
-	  condensation/fashion_mnist condensation/cifar10 condensation/fairface \
-	  membership/fashion_mnist membership/cifar10 membership/fairface \
-	  nonlinear_shift/fashion_mnist nonlinear_shift/cifar10 \
-	  tracing/fashion_mnist tracing/cifar10 tracing/fairface \
-	  private_release/fashion_mnist canaries/fashion_mnist; do \
-	  $(BIN)/python -m privacy_for_free run $${run%/*} --dataset $${run#*/} --profile laptop || exit 1; \
-	done
+	$(BIN)/python -m privacy_for_free run all --profile laptop
+
+paper: .venv/installed
+	$(BIN)/python tools/run_paper.py $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
 
 bench: .venv/installed
 	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done
@@ -45,5 +42,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,private,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,private,cluster,test]'
 	touch $@

@@ -120,7 +120,7 @@ class Done:
 class Workers(Protocol):
     """Who does the tasks: this process (`Here`), or a cluster (`privacy_for_free.cluster.Cluster`)."""
 
-    def place(self, device: str, meta: Mapping[str, object]) -> dict[str, object]:
+    def place(self, experiment: ModuleType, device: str, meta: Mapping[str, object]) -> dict[str, object]:
         """Return device, machine and versions of whoever will do a record's tasks; errors, if any, now."""
 
     def work(
@@ -132,7 +132,7 @@ class Workers(Protocol):
 class Here:
     """This process does the tasks, one after the other."""
 
-    def place(self, device: str, meta: Mapping[str, object]) -> dict[str, object]:
+    def place(self, experiment: ModuleType, device: str, meta: Mapping[str, object]) -> dict[str, object]:
         """Return the device, the machine and the versions of this process."""
         place = devices.resolve(device)
         return {
@@ -187,7 +187,7 @@ def run(
     store = None if results_dir is None else Store(Path(results_dir), experiment.NAME, dataset.name, profile)
     if store and store.exists() and not restart and (found := store.complete(wanted, columns)):
         return found
-    meta = wanted | workers.place(device, wanted)
+    meta = wanted | workers.place(experiment, device, wanted)
     if store is None:
         blocks = _work(experiment, dataset, meta, {}, progress, workers, None)
         meta["complete"] = True
@@ -236,7 +236,7 @@ def state(
         return State(tasks, 0, 0.0, complete=False)
     if found := store.complete(wanted, columns):
         return State(tasks, tasks, found.meta["seconds"], complete=True)
-    meta, blocks = store.resume(wanted | (workers or Here()).place(device, wanted), columns)
+    meta, blocks = store.resume(wanted | (workers or Here()).place(experiment, device, wanted), columns)
     return State(tasks, len(blocks), meta["seconds"], complete=False)
 
 

@@ -1,0 +1,138 @@
+"""Every experiment of the book on every data set it is made for: what is left to do, and for how long."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from privacy_for_free import data, experiments, records
+from privacy_for_free.errors import DivergenceError
+
+_TWO, _THREE = ("fashion_mnist", "cifar10"), ("fashion_mnist", "cifar10", "fairface")
+DATASETS = {
+    "linear_dm": _TWO,
+    "gibbs_ratio": _TWO,
+    "condensation": _THREE,
+    "membership": _THREE,
+    "nonlinear_shift": _TWO,
+    "tracing": _THREE,
+    "private_release": _TWO[:1],
+    "canaries": _TWO[:1],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record that is to be there."""
+
+    experiment: str
+    dataset: str
+    state: records.State
+
+    @property
+    def left(self) -> int:
+        """Tasks that are missing."""
+        return self.state.tasks - self.state.finished
+
+
+def pairs(datasets: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return (experiment, data set) in the order of work: of the book, or every experiment on `datasets`."""
+    return [
+        (name, dataset) for name in experiments.NAMES for dataset in datasets or DATASETS.get(name, _THREE)
+    ]
+
+
+def survey(
+    profile: str,
+    *,
+    datasets: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | None = None,
+    results_dir: str | Path = records.RESULTS,
+    workers: records.Workers | None = None,
+) -> tuple[list[Run], list[str]]:
+    """Look at every record before any work; return what there is to be, and why some runs do not apply.
+
+    Raises DataError where a data set is missing, and RecordError where a record does not fit, as its run
+    would.
+    """
+    for name in datasets:
+        data.check_name(name)
+    records.check_profile(profile)
+    found: dict[tuple[str, str], Run] = {}
+    refused = []
+    wanted = pairs(datasets)
+    for dataset in dict.fromkeys(name for _, name in wanted):  # each is loaded once, one at a time in memory
+        loaded = data.load(dataset, data_root)
+        for name in [name for name, of in wanted if of == dataset]:
+            experiment = experiments.get(name)
+            try:
+                experiment.tasks(experiment.PROFILES[profile], loaded)
+            except ValueError as error:
+                refused.append(f"{name} on {dataset} does not apply: {error}")
+                continue
+            state = records.state(
+                experiment,
+                loaded,
+                profile,
+                seed=seed,
+                device=device,
+                results_dir=results_dir,
+                workers=workers,
+            )
+            found[name, dataset] = Run(name, dataset, state)
+        del loaded
+    return [found[pair] for pair in wanted if pair in found], refused
+
+
+def work(runs: Sequence[Run], make: Callable[[Run], records.Record]) -> list[str]:
+    """Have every record made that is not complete, one after the other, and say how much is left.
+
+    `make` returns the complete record of a run. A run that diverges costs no other: it is returned as a line.
+    Any other error ends the work.
+    """
+    runs, failed = list(runs), []
+    for run in list(runs):
+        name, place = f"{run.experiment} on {run.dataset}", runs.index(run)
+        if run.state.complete:
+            print(f"{name}: complete", flush=True)
+            continue
+        print(f"{time_left(runs)}; now {name}", flush=True)
+        try:
+            record = make(run)
+        except DivergenceError as error:
+            failed.append(f"{name}: {error}")
+            del runs[place]
+            continue
+        print(f"{record.path}\n{record.provenance()}", flush=True)
+        tasks = run.state.tasks
+        runs[place] = replace(run, state=records.State(tasks, tasks, record.meta["seconds"], complete=True))
+    print(time_left(runs), flush=True)
+    return failed
+
+
+def time_left(runs: Sequence[Run]) -> str:
+    """Say how much is left, from the tasks that were timed.
+
+    A record's missing tasks are taken to last as long as its finished ones or, where it has none, as those of
+    the same experiment on other data.
+    """
+    left = [run for run in runs if run.left]
+    if not left:
+        return f"all {len(runs)} records are complete"
+    known = [seconds for run in left if (seconds := _estimate(run, runs)) is not None]
+    text = f"{len(left)} of {len(runs)} records left"
+    if known:
+        text += f", about {records.duration(sum(known))}"
+        text += "" if len(known) == len(left) else f" for {len(known)} of them"
+    unknown = len(left) - len(known)
+    return text + (f", {unknown} not timed yet" if unknown else "")
+
+
+def _estimate(run: Run, runs: Sequence[Run]) -> float | None:
+    others = [other for other in runs if other.experiment == run.experiment]
+    for timed in ([run], others):
+        tasks = sum(other.state.finished for other in timed)
+        if tasks:
+            return run.left * sum(other.state.seconds for other in timed) / tasks
+    return None

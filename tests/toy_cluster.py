@@ -1,0 +1,39 @@
+"""An experiment for the tests of clusters: its tasks may end the process they run in, or raise, once.
+
+`data_root` is a folder of marks: a file FAIL or a pipe DIE, followed by a task's number, says what it does.
+A task that is to die waits until something was written into the pipe.
+"""
+
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import toy
+from privacy_for_free import provenance
+from privacy_for_free.errors import DivergenceError
+from toy import COLUMNS, PROFILES, Parameters, tasks  # noqa: F401
+
+NAME = "toy_cluster"
+provenance.source_sha256 = lambda module: "s" * 64
+
+
+def load(name, data_root):
+    return SimpleNamespace(name=name, sha256="d" * 64, normalised=False, marks=Path(data_root))
+
+
+def run_task(task, parameters, dataset, seed, device, checkpoint=None):
+    with (dataset.marks / f"ran{task}").open("a") as handle:
+        handle.write(f"{os.getpid()}\n")
+    if checkpoint and checkpoint.exists():
+        (dataset.marks / f"resumed{task}").touch()
+    if (dataset.marks / f"FAIL{task}").exists():
+        raise DivergenceError(f"task {task}: the loss is nan")
+    die = dataset.marks / f"DIE{task}"
+    if die.exists():
+        if checkpoint:
+            checkpoint.write_text("half done")
+        die.read_text()
+        die.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return toy.run_task(task, parameters, dataset, seed, device)
