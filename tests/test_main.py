@@ -1,8 +1,12 @@
 """The command line: a record on disk, and one clear line for what the user can mend."""
 
+import hashlib
+import json
+from types import SimpleNamespace
+
 import pytest
 
-from privacy_for_free import experiments
+from privacy_for_free import experiments, provenance
 from privacy_for_free.__main__ import main
 from privacy_for_free.errors import DivergenceError
 from privacy_for_free.experiments import linear_dm
@@ -33,6 +37,15 @@ def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, monkeypatch, c
         (["linear_dm", "--dataset", "nonsense"], "known are fashion_mnist_mini"),
         (["linear_dm", "--profile", "huge"], "known are smoke"),
         (["linear_dm", "--device", "tpu"], "known are auto"),
+        (["linear_dm", "--device", "tpu", "--cluster", "local"], "known are auto"),
+        (["linear_dm", "--dataset", "mnist", "--dataset", "cifar10"], "several are allowed with all only"),
+        (["linear_dm", "--cluster", "loca"], "cluster 'loca': allowed are local, or an address"),
+        (["linear_dm", "--cluster", "local", "--workers", "0"], "allowed are whole numbers from 1 up"),
+        (["linear_dm", "--cluster", "tcp://host:8786", "--workers", "2"], "with cluster local only"),
+        (["linear_dm", "--workers", "2"], "workers 2: allowed with --cluster local only"),
+        (["all", "--restart"], "name the experiment"),
+        (["all", "--dataset", "nonsense"], "known are fashion_mnist_mini"),
+        (["all", "--data-root", "no/such"], "no/such"),
         (["linear_dm", "--dataset", "cifar10", "--data-root", "no/such"], "no/such"),
     ],
 )
@@ -43,6 +56,82 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, says, tmp_path, caps
     assert lines[0].startswith("error: ")
     assert says in lines[0]
     assert not any(tmp_path.iterdir())
+
+
+def small(monkeypatch, *names):
+    """Keep a few experiments of two tasks, made up; return the list of the tasks that are run."""
+    grid = linear_dm.Parameters((4,), (2, 3), ((12, 2),), 20_000, 50)
+    for profile in ("smoke", "paper"):
+        monkeypatch.setitem(linear_dm.PROFILES, profile, grid)
+    monkeypatch.setattr(experiments, "NAMES", names)
+    monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
+    ran = []
+
+    def of_name(name):
+        def run_task(task, *rest):
+            ran.append((name, task.k))
+            return [dict.fromkeys(linear_dm.COLUMNS, task.k / 7)]
+
+        return SimpleNamespace(**vars(linear_dm) | {"NAME": name, "run_task": run_task})
+
+    monkeypatch.setattr(experiments, "get", of_name)
+    return ran
+
+
+def test_all_skips_what_is_complete_and_goes_on_with_what_is_not(tmp_path, monkeypatch, capsys):
+    ran = small(monkeypatch, "one", "two")
+    rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
+    assert main(["run", "one", *rest]) == 0
+    assert main(["run", "two", *rest]) == 0
+    sidecar = tmp_path / "two" / "fashion_mnist_mini-smoke.json"
+    table, meta = sidecar.with_suffix(".csv"), json.loads(sidecar.read_text())
+    whole = table.read_bytes()
+    first = [line for line in table.read_text().splitlines(keepends=True) if not line.endswith(",1\n")]
+    table.write_text("".join(first))
+    digest = hashlib.sha256("".join(first).encode()).hexdigest()
+    sidecar.write_text(json.dumps({**meta, "complete": False, "table_sha256": digest, "seconds": 100}))
+    ran.clear()
+    capsys.readouterr()
+    assert main(["run", "all", *rest]) == 0
+    assert ran == [("two", 3)]
+    assert table.read_bytes() == whole
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "one on fashion_mnist_mini: complete"
+    assert lines[1] == "1 of 2 records left, about 2 min; now two on fashion_mnist_mini"
+    assert lines[-1] == "all 2 records are complete"
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert main(["run", "all", *rest, "--profile", "paper"]) == 0  # nothing of the smoke run is taken over
+    assert ran[1:] == [("one", 2), ("one", 3), ("two", 2), ("two", 3)]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_all_refuses_a_record_that_does_not_fit_before_it_runs_any(tmp_path, monkeypatch, capsys):
+    ran = small(monkeypatch, "one", "two")
+    rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
+    assert main(["run", "two", *rest, "--seed", "1"]) == 0
+    ran.clear()
+    assert main(["run", "all", *rest]) == 2
+    assert "made with another seed: 1, now 0" in capsys.readouterr().err
+    assert ran == []
+
+
+def test_divergence_in_one_run_costs_no_other(tmp_path, monkeypatch, capsys):
+    small(monkeypatch, "one", "two")
+    plain = experiments.get
+
+    def diverges(name):
+        module = plain(name)
+        if name == "one":
+            module.run_task = lambda *_: (_ for _ in ()).throw(DivergenceError("step 3: the loss is nan"))
+        return module
+
+    monkeypatch.setattr(experiments, "get", diverges)
+    rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
+    assert main(["run", "all", *rest]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == "error: one on fashion_mnist_mini: step 3: the loss is nan"
+    assert "all 1 records are complete" in captured.out
+    assert json.loads((tmp_path / "two" / "fashion_mnist_mini-smoke.json").read_text())["complete"]
 
 
 def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,30 @@
+"""What is left of the book's records, and for how long."""
+
+from privacy_for_free import data, experiments, plan, records
+
+
+def run(name, dataset, finished, seconds, tasks=4):
+    return plan.Run(name, dataset, records.State(tasks, finished, seconds, complete=finished == tasks))
+
+
+def test_every_experiment_has_its_data_sets():
+    assert set(plan.DATASETS) == set(experiments.NAMES)
+    assert {name for names in plan.DATASETS.values() for name in names} <= set(data.NAMES)
+    assert plan.pairs(("mnist",)) == [(name, "mnist") for name in experiments.NAMES]
+
+
+def test_time_left_is_estimated_from_what_was_timed_and_says_what_was_not():
+    runs = [run("a", "x", 4, 400), run("a", "y", 0, 0), run("b", "x", 1, 60), run("c", "x", 0, 0)]
+    assert plan.time_left(runs) == "3 of 4 records left, about 10 min for 2 of them, 1 not timed yet"
+    assert plan.time_left(runs[3:]) == "1 of 1 records left, 1 not timed yet"
+    assert plan.time_left(runs[:1]) == "all 1 records are complete"
+
+
+def test_what_does_not_apply_is_said_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "NAMES", ("gibbs_ratio", "nonlinear_shift"))
+    runs, refused = plan.survey("laptop", datasets=["fashion_mnist_mini"], results_dir=tmp_path)
+    assert [(one.experiment, one.state.finished, one.state.complete) for one in runs] == [
+        ("gibbs_ratio", 0, False)
+    ]
+    assert refused[0].startswith("nonlinear_shift on fashion_mnist_mini does not apply: ")
+    assert not any(tmp_path.iterdir())
