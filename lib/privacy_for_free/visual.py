@@ -38,23 +38,27 @@ WEIGHTS_SHA256 = {
     "vgg16": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
 }
 MEMORY = 2 * 2**30  # bytes of features that a search holds
-CHUNK = 128  # images at a time
+CHUNK = 256  # images at a time
 BLOCK = 2**16  # pairs at a time, where a metric goes through them window by window
 
 
 class Metric(Protocol):
-    """A distance of images, and what it needs to know of each."""
+    """A distance of images, and what it needs to know of each.
+
+    Where it is not `precise`, `matrix` has to be followed by `pairs`: it finds which is nearest, not how far.
+    """
 
     name: str
+    precise: bool
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return what is compared, N x ..., computed once an image."""
 
     def pairs(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the distances (N) of x[i] and y[i], both embedded; exactly 0 for equal ones."""
+        """Return the distances (N) of x[i] and y[i], both embedded: 0 for equal ones."""
 
     def matrix(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the distances (N x M) of all x[i] and y[j], both embedded, up to rounding."""
+        """Return the distances (N x M) of all x[i] and y[j], both embedded."""
 
 
 def build(name: str, device: torch.device | str = "cpu") -> Metric:
@@ -116,9 +120,9 @@ def nearest(
     owner       int64, M: whose image it is
     memory      bytes that the candidates' features may take; more of them are done a block at a time
 
-    Which one is nearest is found from distances of all pairs, by products of matrices where that is possible;
-    how far it is, from the pair itself, so that an image is at a distance of 0 from itself. (For LPIPS up to
-    1e-9: the last bits of a convolution depend on how many images it is given.)
+    Which one is nearest is found from the distances of all pairs. How far it is comes from the pair itself
+    where the others are not precise. An image is then at a distance of 0 from itself, up to rounding: 1e-6
+    for SSIM, 1e-9 for LPIPS, as the last bits of a convolution depend on how many images it is given.
     ValueError for shapes that do not fit, and where an owner is allowed no candidate of a group.
     """
     G, M, N = len(allowed), len(images), len(candidates)
@@ -143,7 +147,11 @@ def nearest(
             for g in range(G):
                 usable = allowed[g, owner[rows], start : start + size]
                 chosen = distances.masked_fill(~usable, torch.inf).argmin(1)
-                found = metric.pairs(own, known[chosen]).masked_fill_(~usable.any(1), torch.inf)
+                if metric.precise:
+                    found = distances.gather(1, chosen[:, None])[:, 0]
+                else:
+                    found = metric.pairs(own, known[chosen])
+                found = found.masked_fill(~usable.any(1), torch.inf)
                 nearer = found < best[g, rows]
                 best[g, rows[nearer]] = found[nearer]
                 index[g, rows[nearer]] = start + chosen[nearer]
@@ -163,6 +171,7 @@ class RootMeanSquare:
     """The Euclidean distance over the root of the number of pixel values."""
 
     name: str = "l2"
+    precise: bool = True
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return the pixels, N x d, over the root of d."""
@@ -187,6 +196,7 @@ class StructuralSimilarity:
     """
 
     name: str = "ssim"
+    precise: bool = True
     deviation: float = 1.5
     size: int = 11
     constants: tuple[float, float] = (0.01**2, 0.03**2)
@@ -297,6 +307,7 @@ class Lpips:
 
     name: str
     parameters: Mapping[str, torch.Tensor] = field(repr=False)
+    precise: bool = False
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return the features, N x D."""

@@ -24,6 +24,7 @@ NAMES = (
     "tracing",
     "private_release",
     "canaries",
+    "visual_privacy",
 )
 
 
@@ -32,7 +33,7 @@ def get(name: str) -> ModuleType:
 
     >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... canaries
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... visual_privacy
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
