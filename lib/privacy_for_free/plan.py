@@ -17,6 +17,7 @@ DATASETS = {
     "tracing": _THREE,
     "private_release": _TWO[:1],
     "canaries": _TWO[:1],
+    "visual_privacy": _THREE,
 }
 
 
