@@ -590,7 +590,7 @@ def duration(seconds: float) -> str:
     """Return a time in words, to two units at most.
 
     >>> duration(8), duration(90), duration(7260), duration(200_000)
-    ('8 s', '2 min', '2 h 1 min', '2 d 8 h')
+    ('8 s', '2 min', '2 h 1 min', '2 d 7 h')
     """
     if seconds < 60:
         return f"{seconds:.0f} s"
