@@ -1,5 +1,7 @@
 """Chapters check their parameters before any work, and draw from the largest record there is."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -92,3 +94,19 @@ def test_live_runs_take_the_beginning_of_a_large_data_set(monkeypatch):
     chapter().run("condensation")
     chapter("elsewhere", profile="laptop").run("condensation")
     assert [len(dataset.train_labels) for dataset in given] == [2000, 3000]
+
+
+def test_a_live_run_of_some_tasks_has_their_rows():
+    wanted = lambda task: task.mechanism == "random_subset"  # noqa: E731
+    opened = chapter()
+    module = experiments.get("private_release")
+    found = opened.live("private_release", wanted)
+    assert list(found.columns) == list(module.COLUMNS)
+    task = module.Task("accuracy", "random_subset", 0)
+    rows = module.run_task(task, module.PROFILES["smoke"], beginning(opened.data), 0, torch.device("cpu"))
+    assert found.test_accuracy.tolist() == [row["test_accuracy"] for row in rows]
+
+
+def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
+    monkeypatch.setattr(records, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
+    assert chapter("there", profile="laptop").live("private_release", None) == "there"

@@ -2,9 +2,12 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import NamedTuple
 
+import pandas as pd
 import torch
 
 from privacy_for_free import data, devices, experiments, figures, records
@@ -47,6 +50,19 @@ class Chapter:
             results_dir=None if live else self.results_dir or records.RESULTS,
             progress=not live,
         )
+
+    def live(self, experiment: str, wanted: Callable[[NamedTuple], bool]) -> pd.DataFrame:
+        """Run those smoke tasks of an experiment that are wanted; of a larger profile all, as `run` does.
+
+        For experiments whose smoke run takes longer than a reader waits.
+        """
+        if self.profile != "smoke":
+            return self.run(experiment).table
+        module, small = experiments.get(experiment), beginning(self.data)
+        parameters, device = module.PROFILES["smoke"], devices.resolve(self.device)
+        tasks = [task for task in module.tasks(parameters, small) if wanted(task)]
+        rows = [row for task in tasks for row in module.run_task(task, parameters, small, self.seed, device)]
+        return pd.DataFrame(rows, columns=list(module.COLUMNS))
 
     def recorded(self, experiment: str) -> dict[str, records.Record]:
         """The largest record of each recorded data set and of the chapter's own; a run if there is none.
