@@ -4,7 +4,8 @@ Random images of FashionMNIST's shape, ten classes, float32. Two pieces of work:
 release of one extractor is made of, and a step of NDPDC with 50 images of each class in its sample and ten
 synthetic ones. Operations are those of the convolutions: a forward pass of each real image, a forward and a
 backward pass of each synthetic one. The ceiling is this machine's best convolution, timed here; what is
-missing to it is instance norm, ReLU and pooling, and clipping in float64. Times are the least of three; compiling is left out.
+missing to it is instance norm, ReLU and pooling, and clipping in float64. Times are the least
+of three; compiling is left out.
 """
 
 import dataclasses
