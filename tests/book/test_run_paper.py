@@ -23,7 +23,7 @@ def test_chapters_that_make_records_are_those_that_run_the_experiments(tool, roo
     found = {}
     for path in (root / "chapters").glob("*.ipynb"):
         text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        found |= dict.fromkeys(re.findall(r'chapter\.run\("(\w+)"\)', text), path.stem)
+        found |= dict.fromkeys(re.findall(r'chapter\.(?:run|live)\("(\w+)"', text), path.stem)
     assert found == tool.CHAPTERS
     assert set(tool.all_chapters()) == {path.stem for path in (root / "chapters").glob("*.ipynb")}
 
