@@ -44,7 +44,14 @@ def papermill(tool, tmp_path, monkeypatch):
         "execute_notebook",
         lambda path, out, parameters, **options: calls.append((path.stem, out.name, parameters)),
     )
-    meta = {"experiment": "linear_dm", "dataset": "", "profile": "", "seed": 0, "seconds": 1.0}
+    meta = {
+        "experiment": "linear_dm",
+        "dataset": "",
+        "profile": "",
+        "seed": 0,
+        "seconds": 1.0,
+        "complete": True,
+    }
     record = records.Record([], meta | {"machine": "", "started": "", "source_sha256": ""})
     monkeypatch.setattr(records, "read", lambda *_: record)
     return calls
