@@ -490,26 +490,6 @@ def test_largest_prefers_the_larger_profile(toy, tmp_path):
     assert records.largest("toy", "toy_data", tmp_path).meta["profile"] == "laptop"
 
 
-def test_a_partial_record_is_read_only_where_it_is_asked_for(toy, tmp_path, monkeypatch):
-    run(toy, tmp_path, profile="smoke")
-    plain = toy.run_task
-
-    def dies(task, *arguments):
-        if task == 2:
-            raise KeyboardInterrupt
-        return plain(task, *arguments)
-
-    monkeypatch.setattr(toy, "run_task", dies)
-    with pytest.raises(KeyboardInterrupt):
-        run(toy, tmp_path, profile="laptop")
-    assert records.read("toy", "toy_data", "laptop", tmp_path) is None
-    assert records.largest("toy", "toy_data", tmp_path).meta["profile"] == "smoke"
-    found = records.largest("toy", "toy_data", tmp_path, partial=True)
-    assert found.meta["profile"] == "laptop"
-    assert found.provenance().endswith("Partial: 2 tasks are done, the rest is still to be run.")
-    assert "Partial" not in records.largest("toy", "toy_data", tmp_path).provenance()
-
-
 def test_stale_record_says_so(toy, tmp_path, monkeypatch):
     record = run(toy, tmp_path)
     assert "source has changed" not in record.provenance()
@@ -540,15 +520,11 @@ def test_numbers_and_text_survive_the_table(values, text):
     assert all(note == text for note in frame.note.astype(str)) if text else frame.note.isna().all()
 
 
-PARTIAL = {"private_release/fashion_mnist-laptop"}  # its chapter says so
-
-
 def test_committed_records_are_intact_and_current(root):
     tables = sorted((root / "data" / "results").glob("*/*.csv"))
     for table in tables:
         dataset, profile = table.stem.rsplit("-", 1)
-        partial = f"{table.parent.name}/{table.stem}" in PARTIAL
-        record = records.read(table.parent.name, dataset, profile, partial=partial)
+        record = records.read(table.parent.name, dataset, profile)
         assert record is not None, f"{table} is not complete"
         assert record.current, f"{table} was made by another source: make records, after moving it aside"
         assert record.meta["peak_memory_bytes"] > 0, f"{table} does not state its memory"

@@ -64,14 +64,13 @@ class Chapter:
         rows = [row for task in tasks for row in module.run_task(task, parameters, small, self.seed, device)]
         return pd.DataFrame(rows, columns=list(module.COLUMNS))
 
-    def recorded(self, experiment: str, partial: bool = False) -> dict[str, records.Record]:
+    def recorded(self, experiment: str) -> dict[str, records.Record]:
         """The largest record of each recorded data set and of the chapter's own; a run if there is none.
 
-        Chapters draw from these, and say so with `Record.provenance`; from partial ones only where they ask
-        for them.
+        Chapters draw from these, and say so with `Record.provenance`.
         """
         names = dict.fromkeys((*RECORDED, self.dataset))
-        found = {name: records.largest(experiment, name, self.results_dir, partial) for name in names}
+        found = {name: records.largest(experiment, name, self.results_dir) for name in names}
         return {name: record for name, record in found.items() if record} or {
             self.dataset: self.run(experiment)
         }

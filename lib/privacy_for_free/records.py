@@ -81,8 +81,6 @@ class Record:
             f"{len(self.table):,} rows, {meta['seconds']:.0f} s on {meta['machine']}, "
             f"{str(meta['started'])[:10]}."
         )
-        if not meta["complete"]:
-            line += f" Partial: {self.table.task.nunique()} tasks are done, the rest is still to be run."
         return line if self.current else line + " The source has changed since: run it again."
 
 
@@ -316,33 +314,20 @@ def _work(
 
 
 def read(
-    experiment: str,
-    dataset: str,
-    profile: str,
-    results_dir: str | os.PathLike | None = None,
-    partial: bool = False,
+    experiment: str, dataset: str, profile: str, results_dir: str | os.PathLike | None = None
 ) -> Record | None:
-    """Return a complete record, or None where there is none; RecordError if its files do not fit together.
-
-    With `partial` one that is still being made will do, as far as it is: its `provenance` says so.
-    """
+    """Return a complete record, or None where there is none; RecordError if its files do not fit together."""
     store = Store(Path(results_dir or RESULTS), experiment, dataset, check_profile(profile))
     if not store.exists():
         return None
     meta, text = store.load()
-    return Record(_frame(text), meta, store.table) if meta["complete"] or partial else None
+    return Record(_frame(text), meta, store.table) if meta["complete"] else None
 
 
-def largest(
-    experiment: str, dataset: str, results_dir: str | os.PathLike | None = None, partial: bool = False
-) -> Record | None:
-    """Return the complete record of the largest profile (paper, laptop, smoke), or None.
-
-    With `partial` one of a larger profile that has rows, but not all of them, comes before a complete one.
-    """
+def largest(experiment: str, dataset: str, results_dir: str | os.PathLike | None = None) -> Record | None:
+    """Return the complete record of the largest profile (paper, laptop, smoke), or None."""
     for profile in reversed(PROFILES):
-        record = read(experiment, dataset, profile, results_dir, partial)
-        if record is not None and len(record.table):
+        if (record := read(experiment, dataset, profile, results_dir)) is not None:
             return record
     return None
 
