@@ -1,5 +1,7 @@
 """Build the book, after emptying the execution cache if the library or the data changed; say where it is.
 
+There is no book while a verdict in a chapter's prose disagrees with the records (`privacy_for_free.claims`).
+
 The cache knows the code cells of a chapter only; the library and the records that they call are known here.
 Chapters that it lacks are executed before the build, in as many processes as there are cores; the build would
 take them one after the other. One that fails is left to the build, which executes it again and says why.
@@ -46,7 +48,13 @@ def execute() -> None:
 
 
 def main() -> int:
-    """Build; the builder's exit status."""
+    """Build; the builder's exit status, or 1 where prose and records disagree."""
+    from privacy_for_free import claims
+
+    wrong = claims.disagreements(ROOT / "chapters", ROOT / "data" / "results")
+    if wrong:
+        print("The prose disagrees with the records:", *wrong, sep="\n", file=sys.stderr)
+        return 1
     stamp = CACHE / "fingerprint"
     now = fingerprint()
     if not stamp.exists() or stamp.read_text() != now:
