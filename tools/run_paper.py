@@ -31,6 +31,7 @@ CHAPTERS = {  # the chapter that makes an experiment's record
     "private_release": "price_of_a_guarantee",
     "canaries": "no_free_lunch",
     "visual_privacy": "can_you_see_anyone",
+    "scaling": "scaling",
 }
 FAILURES = (ValueError, data.DataError, records.RecordError)
 

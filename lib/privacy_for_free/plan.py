@@ -18,6 +18,7 @@ DATASETS = {
     "private_release": _TWO[:1],
     "canaries": _TWO[:1],
     "visual_privacy": _THREE,
+    "scaling": _TWO[:1],
 }
 
 

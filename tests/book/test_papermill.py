@@ -16,6 +16,7 @@ FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
 MORE = {
     "formulas": {"n", "m", "d_eff", "eps0"},
     "no_free_lunch": {"tpr", "fpr", "power", "level"},
+    "scaling": {"budget_hours"},
 }  # what single chapters take beside those
 
 

@@ -25,6 +25,7 @@ NAMES = (
     "private_release",
     "canaries",
     "visual_privacy",
+    "scaling",
 )
 
 
@@ -33,7 +34,7 @@ def get(name: str) -> ModuleType:
 
     >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... visual_privacy
+    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... scaling
     """
     if name not in NAMES:
         raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
