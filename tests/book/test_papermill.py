@@ -101,6 +101,12 @@ def test_formulas_stop_at_a_wrong_value(wrong, says, tmp_path):
     assert says in str(error.value)
 
 
+def test_scaling_stops_at_a_wrong_budget(tmp_path):
+    chapter = next(path for path in CHAPTERS if path.stem == "scaling")
+    with pytest.raises(PapermillExecutionError, match="budget_hours 0: allowed are finite numbers above 0"):
+        run(chapter, tmp_path, budget_hours=0)
+
+
 def test_cuda_without_a_gpu_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
     chapter = next(path for path in CHAPTERS if path.stem == "linear_check")

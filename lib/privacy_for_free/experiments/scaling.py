@@ -346,19 +346,15 @@ class PeakMemory(TorchDispatchMode):
         super().__init__()
         self.now = self.most = 0
         self._known: dict[int, weakref.finalize] = {}
-        self._before: set[int] = set()
 
     def __torch_dispatch__(
         self, function: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
     ) -> object:
         """Run the operation; count the storages of its results that none of its arguments has."""
         given = {self._key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
-        self._before |= given - self._known.keys()  # made before, or never counted
         result = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and (key := self._key(leaf)) not in self._known:
-                if key in given:
-                    continue
+            if isinstance(leaf, torch.Tensor) and (key := self._key(leaf)) not in given | self._known.keys():
                 storage = leaf.untyped_storage()
                 self.now += storage.nbytes()
                 self._known[key] = weakref.finalize(storage, self._freed, key, storage.nbytes())
