@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from privacy_for_free import costs
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 3), st.floats(1e-3, 1e3), st.integers(3, 8))
 def test_an_exact_power_is_found(power, scale, count):
     sizes = 2.0 ** np.arange(count)
@@ -105,6 +106,7 @@ def test_widths_are_of_one_attack_on_networks_and_seconds_of_one_shadow():
         costs.widths(membership(), "guess")
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 0))
 def test_the_exponent_of_a_width_is_found(slope):
     found = costs.widths(membership(slope))
@@ -127,9 +129,8 @@ def test_a_budget_below_the_fewest_shadows_buys_no_interval():
 
 
 def test_four_times_the_pairs_halve_the_exact_width():
-    assert costs.exact_width(0.002, 4_000_000) / costs.exact_width(0.002, 1_000_000) == pytest.approx(
-        0.5, abs=0.001
-    )
+    ratio = costs.exact_width(0.002, 4_000_000) / costs.exact_width(0.002, 1_000_000)
+    assert ratio == pytest.approx(0.5, abs=0.002)
 
 
 @pytest.mark.parametrize("hours", [0, -1, math.nan, math.inf, "8", None, True])

@@ -40,7 +40,9 @@ def exponent(sizes: np.ndarray, values: np.ndarray) -> Exponent:
         raise ValueError(f"{len(u)} sizes for {len(v)} values: allowed are as many, three different or more")
     u, v = np.log(u), np.log(v)
     fit = stats.linregress(u, v)
-    half = stats.t.ppf(0.975, len(u) - 2) * fit.stderr
+    left = v - fit.intercept - fit.slope * u
+    error = np.sqrt(np.square(left).sum() / (len(u) - 2) / np.square(u - u.mean()).sum())
+    half = stats.t.ppf(0.975, len(u) - 2) * error
     order = np.argsort(u)[-2:]
     last = np.diff(v[order])[0] / np.diff(u[order])[0]
     return Exponent(float(fit.slope), float(fit.slope - half), float(fit.slope + half), float(last))
