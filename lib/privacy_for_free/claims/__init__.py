@@ -74,13 +74,13 @@ def _shown(finding: Finding) -> str:
 
 
 def table(speaker: str, results_dir: str | os.PathLike | None = None) -> str:
-    """Return a Markdown (MyST) table of a speaker's claims: verdict, effect with interval, chapter, record.
+    """Return a Markdown (MyST) table of a speaker's claims: verdict, effect with interval, evidence.
 
     KeyError for a speaker that is not in SPEAKERS.
     """
     lines = [
-        f"| | claim of {SPEAKERS[speaker]} | verdict | effect, 95 % interval | chapter | record |",
-        "|" + "---|" * 6,
+        f"| | claim of {SPEAKERS[speaker]} | verdict | effect, 95 % interval | evidence |",
+        "|" + "---|" * 5,
     ]
     for claim in CLAIMS:
         if claim.key[0] != speaker:
@@ -89,13 +89,12 @@ def table(speaker: str, results_dir: str | os.PathLike | None = None) -> str:
         verdict = f"**{finding.verdict}**"
         if finding.verdict is Verdict.ASSUMPTIONS:
             verdict += f": {claim.assuming}"
-        chapters = "<br>".join(f"{{doc}}`{name}`" for name in claim.chapters)
-        kinds = sorted(
+        made = sorted(
             {f"{record.meta['profile']}, {record.meta['machine']}" for record in finding.records.values()}
         )
-        record = "<br>".join([f"`{claim.experiment}`", *kinds])
-        effect = f"{claim.effect}<br>{_shown(finding)}"
-        lines.append(f"| {claim.key} | {claim.text} | {verdict} | {effect} | {chapters} | {record} |")
+        evidence = [*(f"{{doc}}`{name}`" for name in claim.chapters), f"`{claim.experiment}`", *made]
+        cells = (f"{claim.text}<br>*{claim.effect}*", verdict, _shown(finding), "<br>".join(evidence))
+        lines.append(f"| {' | '.join((claim.key, *cells))} |")
     return "\n".join(lines)
 
 
