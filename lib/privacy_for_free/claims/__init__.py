@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privacy_for_free import figures, records
+from privacy_for_free.chapter import RECORDED
 from privacy_for_free.claims.book import CLAIMS, SPEAKERS, Claim
 from privacy_for_free.claims.effects import Effect
 from privacy_for_free.claims.rules import Verdict, combine
@@ -33,7 +34,6 @@ __all__ = (
     "table",
 )
 
-DATASETS = ("fashion_mnist", "cifar10", "fairface")  # whose records the book carries
 MINUS = re.compile(r"(?<!\w)-(?=\d)")
 STATED = re.compile(rf"\*\*([A-Z]\d+) ({'|'.join(sorted(Verdict, key=len, reverse=True))})\*\*")
 
@@ -51,7 +51,7 @@ class Finding:
 def judge(claim: Claim, results_dir: str | os.PathLike | None = None) -> Finding:
     """Judge a claim from the largest record of each data set, in RESULTS or another folder."""
     found, used = {}, {}
-    for name in DATASETS:
+    for name in RECORDED:
         record = records.largest(claim.experiment, name, results_dir)
         effect = record and claim.measure(record.table)
         if effect is not None:

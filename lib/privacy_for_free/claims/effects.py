@@ -92,24 +92,18 @@ def _median(values: Sequence[float]) -> Effect | None:
 
 def slope_smooth(table: pd.DataFrame) -> Effect | None:
     """Return the exponent in n of what one image moves, from noise, for the ConvNet with GELU."""
-    return _slope(table, "convnet_gelu", inside=False)
+    return _slope(table, "convnet_gelu")
 
 
 def slope_relu(table: pd.DataFrame) -> Effect | None:
     """Return the exponent in n of what one image moves, from noise, for the ConvNet with ReLU."""
-    return _slope(table, "convnet", inside=False)
+    return _slope(table, "convnet")
 
 
-def slope_started(table: pd.DataFrame) -> Effect | None:
-    """Return the same for the ConvNet with GELU where the release starts from the image."""
-    return _slope(table, "convnet_gelu", inside=True)
-
-
-def _slope(table: pd.DataFrame, extractor: str, *, inside: bool) -> Effect | None:
+def _slope(table: pd.DataFrame, extractor: str) -> Effect | None:
     rows = table[(table.extractor == extractor) & (table.x == "typical")]
     rows = rows[rows.iterations == rows.iterations.max()]
-    holds_x = rows.in_initialisation.eq(True)  # not a number where there is no initial image
-    rows = rows[holds_x if inside else (rows.init == "noise") & ~holds_x]
+    rows = rows[(rows.init == "noise") & ~rows.in_initialisation.eq(True)]
     if rows.seed.nunique() < 3:
         return None
     fit = exponents.exponent(rows)
