@@ -107,7 +107,9 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
         raise ValueError(f"labels: allowed are 0 to {classes - 1}, each there; missing are {missing}")
     images = images.double()
     centres = torch.stack([images[labels == c].mean(0) for c in range(classes)])
-    centred = images - centres[labels]
+    centred = images.clone()
+    for c in range(classes):  # class by class: a gather of the centres would be as large as the images
+        centred[labels == c] -= centres[c]
     values, basis = torch.linalg.eigh(centred.mT @ centred / len(centred))
     values = values.clamp_min(0)
     return Knowledge(centres, basis, values, ledoit_wolf(centred, values), len(images))

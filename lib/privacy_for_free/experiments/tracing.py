@@ -246,6 +246,10 @@ def linear_dm(images: torch.Tensor, pool: shadows.Pool, m: int, seed: int) -> to
 def _mean_rows(
     task: Task, parameters: Parameters, pool: shadows.Pool, other: Sample, train: Sample, seed: int
 ) -> Iterator[dict[str, object]]:
+    known = {  # both before the pool's rows are there to stay: each set of rows can have a gigabyte
+        attacker: fit(linear.flatten(source.images, task.factor), source.labels, pool.classes)
+        for attacker, source in (("pool", pool), ("disjoint", other))
+    }
     images = linear.flatten(pool.images, task.factor)
     means = class_means(images, pool)
     common = {"extractor": "linear", "n": task.n, "dimension": images.shape[1], "init": "noise"}
@@ -258,19 +262,14 @@ def _mean_rows(
             own = {"method": DM, "m": m, "mean_error": error, "iterations": LINEAR_STEPS}
             released.append((common | own, found))
     common |= {"method": MEAN, "m": 0}
-    for attacker in ("pool", "disjoint"):
-        source = Sample(images, pool.labels)
-        if attacker == "disjoint":
-            source = Sample(linear.flatten(other.images, task.factor), other.labels)
-        known = fit(*source, pool.classes)
-        del source
-        laws = _laws(task, parameters, pool, images, known, attacker, train)
-        for named, scores, spread in _scored(known, images, pool.labels, means, parameters.shrinkages):
+    for attacker, learnt in known.items():
+        laws = _laws(task, parameters, pool, images, learnt, attacker, train)
+        for named, scores, spread in _scored(learnt, images, pool.labels, means, parameters.shrinkages):
             row = common | named | {"attacker": attacker}
             row |= _predicted(laws[named["shrinkage"]], spread if named["calibration"] != "raw" else None)
             yield from _rows(row, scores, pool, None, parameters, seed)
         for own, found in released:
-            for named, scores, _ in _scored(known, images, pool.labels, found, (LEDOIT_WOLF,)):
+            for named, scores, _ in _scored(learnt, images, pool.labels, found, (LEDOIT_WOLF,)):
                 yield from _rows(own | named | {"attacker": attacker}, scores, pool, None, parameters, seed)
     row = common | {"attacker": "none", "shrinkage": 1.0, "shrinkage_used": 1.0, "calibration": "raw"}
     yield from _rows(row, without_data(images, pool.labels, means), pool, None, parameters, seed)
@@ -321,7 +320,10 @@ def _scored(
     shrinkages: tuple[float | str, ...],
 ) -> Iterator[tuple[dict[str, object], torch.Tensor, torch.Tensor]]:
     """Yield for each shrinkage and calibration its columns, the scores (K x N) and the spread (N)."""
-    squares = ((images - known.centres[labels]) @ known.basis).square_()
+    squares = torch.empty_like(images)
+    for c in range(len(known.centres)):
+        rows = (labels == c).nonzero()[:, 0]
+        squares[rows] = ((images[rows] - known.centres[c]) @ known.basis).square_()
     for shrinkage in shrinkages:
         whitening = known.whitening(shrinkage)
         scores = statistic(images, labels, means, known.centres, whitening)
