@@ -105,27 +105,32 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
     missing = sorted(set(range(classes)) - set(labels.unique().tolist()))
     if missing or int(labels.max()) >= classes:
         raise ValueError(f"labels: allowed are 0 to {classes - 1}, each there; missing are {missing}")
-    images = images.double()
-    centres = torch.stack([images[labels == c].mean(0) for c in range(classes)])
-    centred = images.clone()
-    for c in range(classes):  # class by class: a gather of the centres would be as large as the images
-        centred[labels == c] -= centres[c]
-    values, basis = torch.linalg.eigh(centred.mT @ centred / len(centred))
+    centres, lengths = [], []
+    gram = torch.zeros((images.shape[1],) * 2, dtype=torch.float64, device=images.device)
+    for c in range(classes):  # a class at a time: centred rows of all are as large as the images
+        own = images[labels == c].double()
+        centres.append(own.mean(0))
+        own -= centres[c]
+        gram.addmm_(own.mT, own)
+        lengths.append(own.square_().sum(1))
+    values, basis = torch.linalg.eigh(gram / len(images))
     values = values.clamp_min(0)
-    return Knowledge(centres, basis, values, ledoit_wolf(centred, values), len(images))
+    shrinkage = ledoit_wolf(torch.cat(lengths), values)
+    return Knowledge(torch.stack(centres), basis, values, shrinkage, len(images))
 
 
-def ledoit_wolf(centred: torch.Tensor, values: torch.Tensor) -> float:
+def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     """Return the shrinkage of Ledoit and Wolf (Journal of Multivariate Analysis 88, 2004) for rows of mean 0.
 
-    values   eigenvalues, d, of C = X^T X / N, X = `centred`, N x d
+    lengths  squared norms of the rows, N
+    values   eigenvalues, d, of C = X^T X / N, X the rows, N x d
 
     The sum over images of ||x x^T - C||^2, over N^2, divided by ||C - tr(C)/d I||^2 (Frobenius norms, their
     lemma 3.2 to 3.4), at most 1. The sum is that of ||x||^4, less N ||C||^2.
     """
     spread = float((values - values.mean()).square().sum())
-    error = float(centred.square().sum(1).square().sum()) / len(centred) ** 2
-    error -= float(values.square().sum()) / len(centred)
+    error = float(lengths.square().sum()) / len(lengths) ** 2
+    error -= float(values.square().sum()) / len(lengths)
     return min(1.0, max(0.0, error / spread)) if spread > 0 else 1.0
 
 
