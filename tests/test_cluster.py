@@ -4,6 +4,7 @@ import gc
 import importlib
 import os
 import re
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -222,3 +223,87 @@ def test_workers_of_several_threads_are_refused():
     worker = SimpleNamespace(state=SimpleNamespace(nthreads=2))
     with pytest.raises(records.RecordError, match="runs 2 tasks at a time; start workers with --nthreads 1"):
         clusters._here("cpu", "privacy_for_free.experiments.linear_dm", worker)
+
+
+@pytest.fixture
+def spread(monkeypatch):
+    real = provenance.source_sha256
+    monkeypatch.syspath_prepend(TESTS)
+    module = importlib.import_module("toy_spread")  # replaces the function for good
+    provenance.source_sha256 = real
+    monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
+    return module
+
+
+def times(marks):
+    return {path.name[3:]: len(path.read_text().splitlines()) for path in marks.glob("ran*")}
+
+
+ONCE = {"0": 1, "1": 1} | {f"{task}-{chunk}": 1 for task in range(2) for chunk in range(4)}
+
+
+def test_chunks_of_a_task_make_the_table_of_the_whole(spread, scheduler, tmp_path, one_thread):
+    whole = records.run(
+        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
+    )
+    found = run(spread, scheduler, tmp_path / "spread", tmp_path / "marks")
+    assert found.path.read_bytes() == whole.path.read_bytes()
+    assert times(tmp_path / "marks") == ONCE
+    assert len({path.read_text() for path in (tmp_path / "marks").glob("ran?-?")}) == 2  # both workers
+    assert sorted(path.name for path in found.path.parent.iterdir()) == [
+        "toy_data-laptop.csv",
+        "toy_data-laptop.json",
+    ]
+
+
+@pytest.mark.parametrize(("dying", "after"), [("0-2", 7), ("1", 8)])
+def test_killed_worker_costs_its_chunk_only(
+    spread, scheduler, tmp_path, monkeypatch, one_thread, dying, after
+):
+    """Or the last step of a task, whose chunks are sent again."""
+    whole = records.run(
+        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
+    )
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    os.mkfifo(marks / f"DIE{dying}")
+    keep, kept = clusters.chunks.Split.keep, []
+
+    def then_kill(split, number, found):
+        """Let the work end its process when all chunks done before it are kept here."""
+        keep(split, number, found)
+        kept.append(number)
+        if len(kept) == after:
+            threading.Thread(target=(marks / f"DIE{dying}").write_text, args=("now",)).start()
+
+    monkeypatch.setattr(clusters.chunks.Split, "keep", then_kill)
+    killed = run(spread, scheduler, tmp_path / "killed", marks)
+    assert killed.path.read_bytes() == whole.path.read_bytes()
+    assert times(marks) == ONCE | {dying: 2}
+    first, second = (marks / f"ran{dying}").read_text().splitlines()
+    assert first != second
+
+
+def test_a_run_cut_off_keeps_its_chunks(spread, scheduler, tmp_path, monkeypatch, one_thread):
+    marks, folder = tmp_path / "marks", tmp_path / "cut"
+    keep, kept = clusters.chunks.Split.keep, []
+
+    def then_stop(split, number, found):
+        keep(split, number, found)
+        kept.append(f"{split.job.index}-{number}")
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clusters.chunks.Split, "keep", then_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(spread, scheduler, folder, marks)
+    left = {path.name for path in folder.glob("toy_spread/*.checkpoint")}
+    assert left == {f"toy_data-laptop.{name.replace('-', '.chunk-')}.checkpoint" for name in kept}
+    again = tmp_path / "again"
+    resumed = run(spread, scheduler, folder, again)
+    assert times(again) == {name: 1 for name in ONCE if name not in kept}
+    whole = records.run(
+        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
+    )
+    assert resumed.path.read_bytes() == whole.path.read_bytes()

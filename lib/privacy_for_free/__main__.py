@@ -81,7 +81,9 @@ def _checked(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | 
         if chosen.workers is not None:
             raise ValueError(f"workers {chosen.workers}: allowed with --cluster local only")
         return None
-    return stack.enter_context(cluster.Cluster(chosen.cluster, chosen.workers, chosen.data_root))
+    return stack.enter_context(
+        cluster.Cluster(chosen.cluster, chosen.workers, chosen.data_root, progress=True)
+    )
 
 
 def _run(chosen: argparse.Namespace, workers: cluster.Cluster | None) -> list[str]:

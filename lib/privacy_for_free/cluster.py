@@ -7,16 +7,20 @@ another; finished tasks are on this machine's disk by then. A worker loads the d
 refuses to work where source, data, machine or versions are not the record's. Where it sees the folder of the
 results, a task keeps its state there, and whoever is given the task next goes on from it.
 
-The unit is the task: a task of `membership` is a whole size of release with all its shadows, and a cluster of
-more workers than an experiment has tasks leaves some idle. A task uses all cores that its worker may use.
+What is spread are tasks and, where an experiment has them (`privacy_for_free.chunks`), chunks of a task:
+`membership` has four long tasks, and each goes out in chunks of shadows. A killed worker costs the chunk it
+had in hand. A task or chunk uses all cores that its worker may use.
 """
 
 import dataclasses
 import fcntl
 import importlib
+import itertools
 import multiprocessing
 import os
 import re
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from privacy_for_free import data, devices, provenance, records
+from privacy_for_free import chunks, data, devices, provenance, records
 from privacy_for_free.shadows import usable_cores
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ LOCAL = "local"
 ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?[^\s:/]+:\d+")
 PLACE = ("device", "machine", "versions")
 CONNECT_SECONDS = 30
+ATTEMPTS = 4  # to put a task's chunks together, each of which may lose its worker
+WAITS = (1, 5, 30)  # seconds that the cluster is given to see that a worker has gone
 
 
 def check(where: str, workers: int | None = None) -> str:
@@ -63,14 +69,16 @@ class Cluster:
         workers: int | None = None,
         data_root: str | os.PathLike | None = None,
         load: Callable[[str, str | None], "Dataset"] = data.load,
+        progress: bool = False,
     ):
         """Name a cluster: "local", with so many workers (None: one a core), or a scheduler's address.
 
-        `load(name, data_root)` is called in each worker, with that worker's disk and environment. Raises
-        ValueError as `check` does.
+        `load(name, data_root)` is called in each worker, with that worker's disk and environment. `progress`
+        shows a bar of the chunks of tasks that have some. Raises ValueError as `check` does.
         """
         self.where, self.workers, self.load = check(where, workers), workers, load
         self.data_root = None if data_root is None else os.path.abspath(data_root)
+        self.progress = progress
         self._client, self._cluster = None, None
 
     def __enter__(self) -> "Cluster":
@@ -120,21 +128,32 @@ class Cluster:
         """
         from concurrent.futures import CancelledError
 
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
         client = self._connected(meta["device"])
         wanted = {key: meta[key] for key in (*PLACE, "source_sha256", "data_sha256")}
-        source = (self.load, dataset.name, self.data_root)
         run = f"{meta['experiment']}-{meta['dataset']}-{meta['profile']}-{uuid.uuid4().hex[:8]}"
-        futures = [
-            client.submit(_do, _absolute(job), wanted, source, key=f"{run}-{job.index}", pure=False)
-            for job in jobs
-        ]
+        sent = _Sent(client, run, wanted, (self.load, dataset.name, self.data_root))
         try:
-            for future in as_completed(futures, loop=client.loop):
-                done = future.result()
-                future.release()  # else it would be done again if the worker died that still holds it
-                yield done
+            splits = {}
+            for job in jobs:
+                job = _absolute(job)
+                if split := chunks.Split.of(job, dataset, meta):
+                    splits[job.index] = split
+                    sent.missing(split)
+                else:
+                    sent.whole(job)
+            total = sum(len(split.chunks) for split in splits.values())
+            left = sum(len(split.missing) for split in splits.values())
+            with _progress(total - left, total, self.progress) as advance:
+                for index, number, result in sent.results():
+                    if number is None:
+                        yield result
+                        continue
+                    splits[index].keep(number, result)
+                    advance()
+                    if not splits[index].missing:
+                        sent.last(splits[index])
         except KilledWorker as error:
             raise records.RecordError(
                 f"{run}: a task lost one worker after another ({error}); finished tasks are kept"
@@ -145,7 +164,7 @@ class Cluster:
                 "run it again to go on"
             ) from error
         finally:
-            client.cancel(futures)
+            sent.call_off()
 
     def _connected(self, device: str) -> object:
         if self._client is not None:
@@ -176,6 +195,96 @@ class Cluster:
         self._client = Client(self._cluster, set_as_default=False)
         self._client.register_plugin(_share(number))
         return self._client
+
+
+class _Sent:
+    """What was sent to the workers of a run and has not come back."""
+
+    def __init__(self, client: object, run: str, wanted: Mapping[str, object], source: tuple):
+        """Name the run; nothing is sent."""
+        self.client, self.run, self.common = client, run, (wanted, source)
+        self.owners: dict[object, tuple[int, int | None]] = {}  # future -> task, chunk
+        self.lasts: dict[int, tuple[chunks.Split, int]] = {}  # task -> its chunks, times sent
+        self.new: list[object] = []
+
+    def whole(self, job: records.Job) -> None:
+        """Send a task."""
+        self._send(job.index, None, str(job.index), _do, job)
+
+    def missing(self, split: chunks.Split) -> None:
+        """Send what is missing of a task's chunks, or what comes after them where nothing is."""
+        sha256 = provenance.source_sha256(chunks.module_of(split.job.experiment).__name__)
+        for number in split.missing:
+            key = f"{split.job.index}-chunk-{number}"
+            given = (split.job, split.chunks[number], sha256)
+            self._send(split.job.index, number, key, _do_chunk, *given)
+        if not split.missing:
+            self.last(split)
+
+    def last(self, split: chunks.Split) -> None:
+        """Send what all chunks of a task found, to be made into its rows."""
+        index, (_, times) = split.job.index, self.lasts.get(split.job.index, (None, 0))
+        self.lasts[index] = split, times + 1
+        found = self._placed(split.results())
+        self._send(index, None, f"{index}-last-{times}", _do_last, split.job, split.chunks, found)
+
+    def _placed(self, results: Sequence[chunks.Found]) -> object:
+        """Hand what chunks found to a worker; to another where that one is just dying."""
+        for wait in (*WAITS, None):
+            try:
+                return self.client.scatter([results], hash=False)[0]
+            except OSError:
+                if wait is None or self.client.status != "running":
+                    raise
+                time.sleep(wait)
+
+    def results(self) -> Iterator[tuple[int, int | None, object]]:
+        """Yield task, chunk (None for the rows of a task) and result, as they come, until all are there."""
+        from concurrent.futures import CancelledError
+
+        from distributed import as_completed
+
+        coming = as_completed(loop=self.client.loop)
+        while self.owners:
+            coming.update(self.new)
+            self.new.clear()
+            future = next(coming)
+            index, number = self.owners.pop(future)
+            try:
+                result = future.result()
+            except CancelledError:
+                split, times = self.lasts.get(index, (None, ATTEMPTS))
+                if times >= ATTEMPTS or self.client.status != "running":
+                    raise
+                self.last(split)  # what was found died with the worker that held it; here it is still
+                continue
+            future.release()  # else it would be done again if the worker died that still holds it
+            yield index, number, result
+
+    def call_off(self) -> None:
+        """Cancel what has not come back."""
+        self.client.cancel(list(self.owners))
+
+    def _send(self, index: int, number: int | None, key: str, function: Callable, *given: object) -> None:
+        future = self.client.submit(function, *given, *self.common, key=f"{self.run}-{key}", pure=False)
+        self.owners[future] = index, number
+        self.new.append(future)
+
+
+@contextmanager
+def _progress(done: int, total: int, shown: bool) -> Iterator[Callable[[], object]]:
+    """Yield what to call when a chunk is done: it moves a bar on standard error, or prints a line there."""
+    if not shown or not total:
+        yield lambda: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        numbers = itertools.count(done + 1)
+        yield lambda: print(f"chunk {next(numbers)} of {total} done", file=sys.stderr, flush=True)  # noqa: T201
+    else:
+        with tqdm(desc="chunks", initial=done, total=total, unit="chunk", leave=False) as bar:
+            yield bar.update
 
 
 def _share(number: int) -> object:
@@ -238,18 +347,46 @@ def _agree(found: Mapping[str, object], wanted: Mapping[str, object], who: str, 
 
 def _do(job: records.Job, wanted: Mapping[str, object], source: tuple) -> records.Done:
     """In a worker: one task, after a look at whether this worker may do it."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    who = f"worker {worker.address}"
-    found = _here(job.device, job.experiment, worker)
-    dataset = _loaded(*source)
-    _agree(found | {"data_sha256": records.data_sha256(dataset)}, wanted, who, "the record's")
-    multiprocessing.current_process().daemon = False  # a task may start processes of its own
-    torch.set_grad_enabled(True)
+    dataset = _ready(job, wanted, source)
     with _claimed(job.checkpoint) as checkpoint:
         own = dataclasses.replace(job, checkpoint=checkpoint)
         return records.do(own, importlib.import_module(job.experiment), dataset)
+
+
+def _do_chunk(
+    job: records.Job, chunk: object, sha256: str, wanted: Mapping[str, object], source: tuple
+) -> chunks.Found:
+    """In a worker: one chunk of a task, by a source of chunks with this digest."""
+    dataset = _ready(job, wanted, source)
+    module = chunks.module_of(job.experiment)
+    here = {"source_sha256": module and _source_sha256(module.__name__)}
+    _agree(here, {"source_sha256": sha256}, "a worker's chunks", "here")
+    return chunks.run_chunk(job, chunk, dataset)
+
+
+def _do_last(
+    job: records.Job,
+    done: Sequence[object],
+    found: Sequence[chunks.Found],
+    wanted: Mapping[str, object],
+    source: tuple,
+) -> records.Done:
+    """In a worker: the rows of a task whose chunks are done."""
+    return chunks.finish(job, done, found, _ready(job, wanted, source))
+
+
+def _ready(job: records.Job, wanted: Mapping[str, object], source: tuple) -> "Dataset":
+    """In a worker: its data set; RecordError where data, source or machine are not the record's."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    found = _here(job.device, job.experiment, worker)
+    dataset = _loaded(*source)
+    known = found | {"data_sha256": records.data_sha256(dataset)}
+    _agree(known, wanted, f"worker {worker.address}", "the record's")
+    multiprocessing.current_process().daemon = False  # a task may start processes of its own
+    torch.set_grad_enabled(True)
+    return dataset
 
 
 @contextmanager

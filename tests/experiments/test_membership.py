@@ -11,23 +11,9 @@ import torch
 from privacy_for_free import records, training
 from privacy_for_free.condensation import distribution_matching, gradient_matching, kernel_inducing_points
 from privacy_for_free.experiments import membership as experiment
-from privacy_for_free.randomness import generator
 
 CPU = torch.device("cpu")
 TIMES = ["condense_seconds", "train_seconds"]
-
-
-def dataset(count=400):
-    """Two classes that are hard to tell apart: what is learnt of an image is the image."""
-    labels = torch.arange(count) % 2
-    images = (
-        torch.randn((count, 1, 8, 8), generator=generator(0, "noise")) + 0.1 * labels[:, None, None, None]
-    )
-    return SimpleNamespace(
-        name="toy", sha256="0" * 64, normalised=False, classes=("a", "b"), train_images=images,
-        train_labels=labels, test_images=images, test_labels=labels,
-        mean=images.mean((0, 2, 3)), std=images.std((0, 2, 3)),
-    )  # fmt: skip
 
 
 SMALL = experiment.Parameters(
@@ -53,8 +39,8 @@ SMALL = experiment.Parameters(
 
 
 @pytest.fixture(scope="module")
-def table():
-    data = dataset()
+def table(memorable):
+    data = memorable
     tasks = experiment.tasks(SMALL, data)
     assert [task.ratio for task in tasks] == [0.1, 0.0]
     return pd.DataFrame([row for task in tasks for row in experiment.run_task(task, SMALL, data, 0, CPU)])
@@ -126,8 +112,8 @@ def test_real_initialisation_without_steps_is_found_at_once(table):
     assert (noise[noise.attack != "lira_online"].auc - 0.5).abs().max() < 0.1
 
 
-def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
-    data, cells = dataset(), SMALL.cells[:2]
+def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch, memorable):
+    data, cells = memorable, SMALL.cells[:2]
     few = dataclasses.replace(
         SMALL, cells=cells, dm=dataclasses.replace(SMALL.dm, iterations=3), shadows=8, fewer=()
     )
@@ -159,10 +145,10 @@ def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(resumed.table.drop(columns=TIMES), whole.table.drop(columns=TIMES))
 
 
-def test_sizes_that_are_no_whole_images_are_refused():
+def test_sizes_that_are_no_whole_images_are_refused(memorable):
     odd = dataclasses.replace(SMALL, cells=(("dm", "real", 0.03, 12),))
     with pytest.raises(ValueError, match=r"ratio 0.03: 1.5 images a class, allowed are whole numbers from 1"):
-        experiment.tasks(odd, dataset())
+        experiment.tasks(odd, memorable)
     for profile in ("laptop", "paper"):
         parameters = experiment.PROFILES[profile]
         for classes in (2, 10):

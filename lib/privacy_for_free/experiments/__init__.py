@@ -8,6 +8,7 @@ An experiment is a module with
     run_task(task, parameters, dataset, seed, device) -> list of rows (dict, a value for each of COLUMNS)
 run_task may also take `checkpoint`, the path NAME.checkpoint of a file of its own where it keeps what a kill
 should not cost; that file and any NAME.*.checkpoint are removed when the task is done.
+NAME_chunks, a module beside it, may split long tasks for a cluster (`privacy_for_free.chunks`).
 Every random number of a task comes from generators derived from (seed, purpose, task), so a task gives the
 same rows run alone, in a whole run, or on another worker.
 """

@@ -1,0 +1,133 @@
+"""A task in chunks: what makes one task the work of several of a cluster's workers.
+
+An experiment whose tasks are long may have a module beside it, NAME_chunks, with
+    chunks(task, parameters, dataset, device) -> list of chunks, in a fixed order; empty: the task stays whole
+    run_chunk(chunk, task, parameters, dataset, seed, device) -> dict of tensors, numbers, and lists of them
+    assemble(chunks, found, parameters, dataset, seed, device, checkpoint): write the checkpoint that
+        `run_task` would have left had it done itself what all chunks of a task found
+so that `run_task`, given that checkpoint, returns the rows it returns without any chunk, bit for bit. Chunks
+are saved beside the record as they come, and a run that was cut off goes on with those that are missing.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+
+from privacy_for_free import memory, records
+from privacy_for_free.condensation.descent import _load as load_state
+from privacy_for_free.condensation.descent import _save as save_state
+
+if TYPE_CHECKING:
+    from privacy_for_free.data import Dataset
+
+
+def module_of(experiment: str) -> ModuleType | None:
+    """Return the module that knows the chunks of an experiment's tasks, None where there is none."""
+    name = f"{experiment}_chunks"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What came of a chunk, and what it took."""
+
+    found: dict[str, object]
+    seconds: float
+    peak_memory_bytes: int
+
+
+class Split:
+    """A task in chunks, and those of them that are done: on disk where the task has a checkpoint."""
+
+    def __init__(self, job: records.Job, chunks: Sequence[object], identity: str):
+        """Find what is done; CheckpointError where it was done with another `identity`."""
+        self.job, self.chunks, self.identity = job, chunks, identity
+        self._kept: dict[int, Found] = {}
+        self._done = {number for number in range(len(chunks)) if self._on_disk(number)}
+
+    @classmethod
+    def of(cls, job: records.Job, dataset: "Dataset", meta: Mapping[str, object]) -> "Split | None":
+        """Return a task's chunks; None where it has none, or was begun as a whole, which is gone on with."""
+        module = module_of(job.experiment)
+        if module is None or _begun_whole(job.checkpoint):
+            return None
+        chunks = module.chunks(job.task, job.parameters, dataset, torch.device(job.device))
+        identity = repr({key: meta[key] for key in (*records.IDENTITY, "machine", "versions")})
+        return cls(job, chunks, identity) if chunks else None
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the chunks that are not done."""
+        return [number for number in range(len(self.chunks)) if number not in self._done]
+
+    def keep(self, number: int, found: Found) -> None:
+        """Keep what came of a chunk."""
+        if (path := self._path(number)) is None:
+            self._kept[number] = found
+        else:
+            save_state(path, dataclasses.asdict(found) | {"key": self._key(number)})
+        self._done.add(number)
+
+    def results(self) -> list[Found]:
+        """Return what came of all chunks, in their order."""
+        return [self._kept.get(number) or self._read(number) for number in range(len(self.chunks))]
+
+    def _path(self, number: int) -> Path | None:
+        return self.job.checkpoint and self.job.checkpoint.with_suffix(f".chunk-{number}.checkpoint")
+
+    def _key(self, number: int) -> str:
+        return hashlib.sha256(f"{self.identity} {self.job.task} {self.chunks[number]}".encode()).hexdigest()
+
+    def _on_disk(self, number: int) -> bool:
+        path = self._path(number)
+        return path is not None and path.exists() and bool(self._read(number))
+
+    def _read(self, number: int) -> Found:
+        state = load_state(self._path(number), self._key(number))
+        return Found(**{field.name: state[field.name] for field in dataclasses.fields(Found)})
+
+
+def _begun_whole(checkpoint: Path | None) -> bool:
+    if checkpoint is None:
+        return False
+    left = checkpoint.parent.glob(f"{checkpoint.stem}.*checkpoint")
+    return any(not path.name.startswith(f"{checkpoint.stem}.chunk-") for path in left)
+
+
+def run_chunk(job: records.Job, chunk: object, dataset: "Dataset") -> Found:
+    """Do one chunk, in this process; errors are the experiment's."""
+    device, began = torch.device(job.device), time.monotonic()
+    with memory.measured(device) as peak:
+        found = module_of(job.experiment).run_chunk(
+            chunk, job.task, job.parameters, dataset, job.seed, device
+        )
+    return Found(found, time.monotonic() - began, peak.bytes())
+
+
+def finish(
+    job: records.Job, chunks: Sequence[object], results: Sequence[Found], dataset: "Dataset"
+) -> records.Done:
+    """Do what is left of a task when its chunks are done, in this process; seconds are those of all."""
+    device, began = torch.device(job.device), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / f"{job.index}.checkpoint"
+        found = [one.found for one in results]
+        module = module_of(job.experiment)
+        module.assemble(chunks, found, job.parameters, dataset, job.seed, device, own)
+        assembled = time.monotonic() - began
+        experiment = importlib.import_module(job.experiment)
+        done = records.do(dataclasses.replace(job, checkpoint=own), experiment, dataset)
+    return dataclasses.replace(
+        done,
+        seconds=done.seconds + assembled + sum(one.seconds for one in results),
+        peak_memory_bytes=max(done.peak_memory_bytes, *(one.peak_memory_bytes for one in results)),
+    )

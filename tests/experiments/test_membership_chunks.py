@@ -1,0 +1,114 @@
+"""A task in chunks of shadows is the task, bit for bit, and nothing is condensed or trained twice."""
+
+import pandas as pd
+import pytest
+import torch
+
+from privacy_for_free import chunks, records, training
+from privacy_for_free.condensation import (
+    descent,
+    distribution_matching,
+    gradient_matching,
+    kernel_inducing_points,
+)
+from privacy_for_free.experiments import membership, membership_chunks
+
+CPU = torch.device("cpu")
+META = dict.fromkeys((*records.IDENTITY, "machine", "versions"), "any")
+TIMES = ["condense_seconds", "train_seconds"]
+PARAMETERS = membership.Parameters(
+    pool=200,
+    shadows=12,
+    fewer=(8,),
+    cells=(
+        ("random_subset", "real", 0.1, 12),
+        ("dm", "real", 0.1, 12),
+        ("dm", "noise", 0.1, 12),
+        ("kip", "noise", 0.1, 8),
+        ("dsa", "real", 0.1, 10),
+        ("full", "real", membership.FULL, 12),
+    ),
+    width=16,
+    dm=distribution_matching.Parameters(iterations=3, batch_real=8, width=4),
+    dsa=gradient_matching.Parameters(iterations=2, batch_real=8, width=4, inner_loop=1, outer_loop=1),
+    kip=kernel_inducing_points.Parameters(iterations=3, batch_targets=20),
+    schedule=training.Schedule(epochs=4, learning_rate=0.03),
+    full_schedule=training.Schedule(epochs=2, learning_rate=0.05, batch=32),
+    resamples=50,
+)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(membership_chunks, "SHADOWS", 5)
+
+
+def job(task, checkpoint=None):
+    index = [0.1, membership.FULL].index(task.ratio)
+    return records.Job(membership.__name__, index, task, PARAMETERS, 3, "cpu", checkpoint)
+
+
+@pytest.mark.parametrize("ratio", [0.1, membership.FULL])
+def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, ratio, memorable):
+    data, task = memorable, membership.Task(ratio)
+    whole = pd.DataFrame(membership.run_task(task, PARAMETERS, data, 3, CPU))
+    split = chunks.Split.of(job(task, tmp_path / "toy-smoke.0.checkpoint"), data, META)
+    for number in reversed(range(len(split.chunks))):  # in any order
+        split.keep(number, chunks.run_chunk(split.job, split.chunks[number], data))
+    assert split.missing == []
+    again = chunks.Split.of(split.job, data, META)
+    assert again.missing == []
+    steps, work = [], descent._bar
+
+    def nothing_to_train(*given):
+        raise AssertionError("a network was trained again")
+
+    def counted(indices, *given):
+        steps.append(len(indices))
+        return work(indices, *given)
+
+    monkeypatch.setattr(training, "train", nothing_to_train)
+    monkeypatch.setattr(descent, "_bar", counted)
+    done = chunks.finish(again.job, again.chunks, again.results(), data)
+    assert not any(steps)  # all of them are behind the checkpoints
+    table = records._frame(records._table_text((*membership.COLUMNS, "task"), {0: done.block}))
+    written = records._block(whole.to_dict("records"), membership.COLUMNS, done.index)
+    expected = records._frame(records._table_text((*membership.COLUMNS, "task"), {0: written}))
+    pd.testing.assert_frame_equal(table.drop(columns=TIMES), expected.drop(columns=TIMES), check_exact=True)
+    assert done.seconds >= sum(one.seconds for one in again.results())
+
+
+def test_every_shadow_of_a_cell_is_in_one_chunk(small_chunks, memorable):
+    found = membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, CPU)
+    assert [chunk.cell for chunk in found] == sorted(
+        (chunk.cell for chunk in found), key=lambda cell: PARAMETERS.cells.index(tuple(cell))
+    )
+    for cell in PARAMETERS.cells[:-1]:
+        covered = [k for chunk in found if chunk.cell == cell for k in range(chunk.first, chunk.last)]
+        assert covered == list(range(cell[3]))
+    assert {chunk.last - chunk.first for chunk in found if chunk.cell.method == "dsa"} == {4, 2}
+    assert membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, torch.device("cuda")) == []
+
+
+def test_a_task_begun_whole_stays_whole(tmp_path, memorable):
+    path = tmp_path / "toy-smoke.0.checkpoint"
+    given = job(membership.Task(0.1), path)
+    assert chunks.Split.of(given, memorable, META) is not None
+    path.with_suffix(".dm-real.sets.checkpoint").touch()
+    assert chunks.Split.of(given, memorable, META) is None
+    other = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
+    assert chunks.Split.of(other, memorable, META) is not None
+
+
+def test_chunks_of_another_run_are_refused(tmp_path, memorable):
+    given = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
+    split = chunks.Split.of(given, memorable, META)
+    split.keep(0, chunks.Found({"answers": []}, 1.0, 2))
+    assert chunks.Split.of(given, memorable, META).missing == list(range(1, len(split.chunks)))
+    with pytest.raises(descent.CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
+        chunks.Split.of(given, memorable, META | {"seed": 4})
+
+
+def test_experiments_without_chunks_have_none():
+    assert chunks.module_of("privacy_for_free.experiments.linear_dm") is None
+    assert chunks.module_of(membership.__name__) is membership_chunks
