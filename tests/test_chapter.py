@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -110,3 +111,25 @@ def test_a_live_run_of_some_tasks_has_their_rows():
 def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
     monkeypatch.setattr(records, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
     assert chapter("there", profile="laptop").live("private_release", None) == "there"
+
+
+@pytest.mark.parametrize(
+    ("margins", "verdict"),
+    [
+        (0.1, "holds"),
+        (0.0, "fails"),
+        ([1.0, 2.0], "holds"),
+        ([1.0, -2.0], "fails"),
+        ([1.0, float("nan")], "holds"),
+        ([float("nan")], "open"),
+        ([], "open"),
+        ([True, True], "holds"),
+        ([True, False], "fails"),
+        (pd.Series([0.5, 0.1]), "holds"),
+    ],
+)
+def test_verdicts_are_what_the_numbers_say(monkeypatch, margins, verdict):
+    glued = {}
+    monkeypatch.setattr(type(chapter()), "glue", lambda self, **values: glued.update(values))
+    chapter().verdicts(v_one=margins)
+    assert glued == {"v_one": verdict}

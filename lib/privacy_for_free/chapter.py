@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
 from privacy_for_free import data, devices, experiments, figures, records
 from privacy_for_free.data.embedded import PER_CLASS
@@ -81,6 +83,17 @@ class Chapter:
 
         for name, value in values.items():
             glue(name, value.item() if hasattr(value, "item") else value, display=False)
+
+    def verdicts(self, **margins: ArrayLike) -> None:
+        """Hand verdicts to the prose, each from the numbers that decide it: {glue:text}`name`.
+
+        A number is above 0 where it supports the statement. All of them above 0: "holds"; otherwise "fails";
+        none at all, or none that is a number: "open".
+        """
+        for name, values in margins.items():
+            known = np.ravel(values).astype(float)
+            known = known[~np.isnan(known)]
+            self.glue(**{name: "open" if not len(known) else "holds" if (known > 0).all() else "fails"})
 
 
 def beginning(dataset: data.Dataset) -> data.Dataset:

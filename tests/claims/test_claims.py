@@ -53,6 +53,23 @@ def test_the_book_is_not_built_while_prose_and_records_disagree(root, tmp_path):
     assert not (tmp_path / "_build").exists()
 
 
+def test_a_verdict_in_a_table_is_computed(root, tmp_path):
+    row = "| condensing is free | **holds**: {glue:text}`share` % |"
+    good = "| condensing is free | **{glue:text}`v_free`**, in part |\n\nIt **holds** in part."
+    notebook(tmp_path, "data", good)
+    assert claims.disagreements(tmp_path, root / "data" / "results") == []
+    notebook(tmp_path, "data", f"{good}\n\n| statement | verdict |\n|---|---|\n{row}\n")
+    (line,) = claims.disagreements(tmp_path, root / "data" / "results")
+    assert line == f"data.ipynb: a verdict that no record decides: {row}"
+
+
+def test_a_claims_verdict_by_its_key(root, tmp_path):
+    assert claims.verdict("A1", tmp_path) is Verdict.OPEN
+    assert claims.verdict("A1", root / "data" / "results") is Verdict.ASSUMPTIONS
+    with pytest.raises(KeyError):
+        claims.verdict("Z1")
+
+
 def test_every_claim_names_chapters_that_exist_and_an_experiment(root):
     chapters = {path.stem for path in (root / "chapters").glob("*.ipynb")}
     for claim in CLAIMS:

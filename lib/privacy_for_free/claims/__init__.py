@@ -5,7 +5,8 @@ verdict (`rules`); `book` is the list. A claim recorded on several data sets fai
 them and holds where it holds on all; otherwise, and without a record, it is open.
 
 Chapters state verdicts in their prose as **A2 holds under assumptions**. `disagreements` lists where the
-records say otherwise; the book is not built while there are any.
+records say otherwise, and where a chapter's own table of verdicts has one that no record decides; the book is
+not built while there are any.
 """
 
 import json
@@ -32,10 +33,13 @@ __all__ = (
     "judge",
     "rules",
     "table",
+    "verdict",
 )
 
 MINUS = re.compile(r"(?<!\w)-(?=\d)")
-STATED = re.compile(rf"\*\*([A-Z]\d+) ({'|'.join(sorted(Verdict, key=len, reverse=True))})\*\*")
+WORDS = "|".join(sorted(Verdict, key=len, reverse=True))
+STATED = re.compile(rf"\*\*([A-Z]\d+) ({WORDS})\*\*")
+TYPED = re.compile(rf"^\|[^|]*\|.*\*\*(?:{WORDS})\b.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ def judge(claim: Claim, results_dir: str | os.PathLike | None = None) -> Finding
         if effect is not None:
             found[name], used[name] = effect, record
     return Finding(claim, combine([claim.rule(effect) for effect in found.values()]), found, used)
+
+
+def verdict(key: str, results_dir: str | os.PathLike | None = None) -> Verdict:
+    """Return a claim's verdict; KeyError for a key that is no claim's."""
+    return judge({claim.key: claim for claim in CLAIMS}[key], results_dir).verdict
 
 
 def _shown(finding: Finding) -> str:
@@ -107,14 +116,16 @@ def rules() -> str:
 def disagreements(chapters: Path, results_dir: str | os.PathLike | None = None) -> list[str]:
     """Return what the prose of a folder of notebooks says against the records, a line each.
 
-    A stated verdict that is not the record's, a key that is no claim's, and a chapter that does not state the
-    verdict of a claim whose evidence it holds.
+    A stated verdict that is not the record's, a key that is no claim's, a chapter that does not state the
+    verdict of a claim whose evidence it holds, and a row of a table with a verdict in bold letters: those are
+    computed (`Chapter.verdicts`, `table`) and inserted, so that they cannot disagree.
     """
     findings = {claim.key: judge(claim, results_dir) for claim in CLAIMS}
     wrong = []
     for path in sorted(chapters.glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        wrong += [f"{path.name}: a verdict that no record decides: {row}" for row in TYPED.findall(prose)]
         stated = STATED.findall(prose)
         for key, verdict in stated:
             if key not in findings:
