@@ -49,14 +49,19 @@ def scheduler():
             yield started.scheduler_address
 
 
-@pytest.fixture
-def toy(monkeypatch):
+def experiment(name, monkeypatch):
+    """Import an experiment of the tests as workers do, but undo afterwards what it replaces."""
     real = provenance.source_sha256
     monkeypatch.syspath_prepend(TESTS)
-    module = importlib.import_module("toy_cluster")  # replaces the function for good
+    module = importlib.import_module(name)  # replaces the function for good
     provenance.source_sha256 = real
     monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
     return module
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    return experiment("toy_cluster", monkeypatch)
 
 
 @pytest.fixture
@@ -227,12 +232,7 @@ def test_workers_of_several_threads_are_refused():
 
 @pytest.fixture
 def spread(monkeypatch):
-    real = provenance.source_sha256
-    monkeypatch.syspath_prepend(TESTS)
-    module = importlib.import_module("toy_spread")  # replaces the function for good
-    provenance.source_sha256 = real
-    monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
-    return module
+    return experiment("toy_spread", monkeypatch)
 
 
 def times(marks):
