@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -26,6 +27,14 @@ def test_pictures_stand_side_by_side_and_are_clipped(channels):
     second = images[1].reshape(channels, 4, 5).clamp(0, 1).permute(1, 2, 0).squeeze(-1)
     np.testing.assert_array_equal(shown[:, 6:11], second)
     assert axis.get_ylabel() == "row"
+
+
+def test_whiskers_end_at_the_interval():
+    rows = pd.DataFrame(
+        {"a": [0.5, 0.2], "a_low": [0.4, 0.2], "a_high": [0.9, 0.3], "b_low": 0.0, "b_high": 1.0}
+    )
+    np.testing.assert_allclose(figures.whiskers(rows, "a"), [[10, 0], [40, 10]], atol=1e-12)
+    np.testing.assert_allclose(figures.whiskers(rows, "a", "b", scale=1), [[0.5, 0.2], [0.5, 0.8]])
 
 
 def test_series_differ_without_colour():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
@@ -56,6 +57,27 @@ def panels(columns: int, rows: int = 1, height: float = 2.8, **options: object) 
 def title(dataset: str) -> str:
     """The data set's name as a reader knows it."""
     return TITLES.get(dataset, dataset)
+
+
+def short(dataset: str) -> str:
+    """The same without its explanation.
+
+    >>> short("fairface")
+    'FairFace'
+    """
+    return title(dataset).split(",")[0]
+
+
+def whiskers(
+    rows: pd.DataFrame, column: str, interval: str | None = None, scale: float = 100.0
+) -> np.ndarray:
+    """Lengths of error bars below and above a column's values, 2 x rows, times `scale` (to percent).
+
+    Their ends are the columns `interval`_low and `interval`_high, which are named after the column if not
+    otherwise.
+    """
+    ends = rows[[f"{interval or column}_low", f"{interval or column}_high"]].to_numpy().T
+    return scale * np.abs(ends - rows[column].to_numpy())
 
 
 def series(index: int) -> dict[str, object]:

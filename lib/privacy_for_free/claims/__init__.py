@@ -78,7 +78,7 @@ def _shown(finding: Finding) -> str:
             text += f" [{form.format(effect.low)}, {form.format(effect.high)}]"
         if effect.p_value is not None:
             text += f", p = {effect.p_value:.2g}"
-        lines.append(f"{figures.title(name).split(',')[0]}: {text}")
+        lines.append(f"{figures.short(name)}: {text}")
     return MINUS.sub("−", "<br>".join(lines)) or "no record"
 
 
