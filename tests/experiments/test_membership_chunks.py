@@ -1,5 +1,7 @@
 """A task in chunks of shadows is the task, bit for bit, and nothing is condensed or trained twice."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
@@ -78,16 +80,32 @@ def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, 
     assert done.seconds >= sum(one.seconds for one in again.results())
 
 
+def covered(found, cell):
+    return [k for chunk in found if chunk.cell == cell for k in range(chunk.first, chunk.last)]
+
+
 def test_every_shadow_of_a_cell_is_in_one_chunk(small_chunks, memorable):
     found = membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, CPU)
-    assert [chunk.cell for chunk in found] == sorted(
-        (chunk.cell for chunk in found), key=lambda cell: PARAMETERS.cells.index(tuple(cell))
-    )
+    assert list(dict.fromkeys(chunk.cell for chunk in found)) == list(PARAMETERS.cells[:-1])
     for cell in PARAMETERS.cells[:-1]:
-        covered = [k for chunk in found if chunk.cell == cell for k in range(chunk.first, chunk.last)]
-        assert covered == list(range(cell[3]))
-    assert {chunk.last - chunk.first for chunk in found if chunk.cell.method == "dsa"} == {4, 2}
+        assert covered(found, cell) == list(range(cell[3]))
+    sizes = {chunk.cell.method: chunk.last - chunk.first for chunk in found}
+    assert sizes == {"random_subset": 6, "dm": 6, "kip": 8, "dsa": 5}
     assert membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, torch.device("cuda")) == []
+
+
+@pytest.mark.parametrize("profile", ["laptop", "paper"])
+@pytest.mark.parametrize("classes", [2, 10])
+def test_no_chunk_of_dm_spends_most_on_what_chunks_share(profile, classes):
+    parameters, data = membership.PROFILES[profile], SimpleNamespace(classes=range(classes))
+    for task in membership.tasks(parameters, data):
+        found = membership_chunks.chunks(task, parameters, data, CPU)
+        for cell in (cell for cell in parameters.cells if cell[2] == task.ratio):
+            assert covered(found, cell) == list(range(cell[3]))
+        for chunk in (chunk for chunk in found if chunk.cell.method == "dm"):
+            ipc = membership.images_per_class(chunk.cell.ratio, parameters, classes)
+            own = 3 * ipc * (chunk.last - chunk.first)
+            assert own >= 2 * parameters.dm.batch_real or chunk.last - chunk.first == chunk.cell.shadows
 
 
 def test_a_task_begun_whole_stays_whole(tmp_path, memorable):

@@ -6,11 +6,13 @@ of a task together as the checkpoint that `membership.run_task` would have left 
 trained; what `run_task` then does is attack.
 
 A chunk of distribution matching computes the features of the real batches for itself, which the whole run
-computes once for all sets; so chunks are not too small. On a GPU networks are trained in stacks, and the last
-bits of a network depend on its stack: there a task stays whole.
+computes once for all sets; so a chunk has at least as many sets as make that half of its work. On a GPU
+networks are trained in stacks, and the last bits of a network depend on its stack: there a task stays whole.
 """
 
 import hashlib
+import itertools
+import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -31,8 +33,8 @@ from privacy_for_free.randomness import derived_seed, generator
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
-SHADOWS = 16  # a chunk
-SHADOWS_OF = {"dsa": 4}  # whose sets share next to nothing
+SHADOWS = 16  # a chunk, or about as many
+SHADOWS_DSA = 4  # whose sets take long and share next to nothing
 
 
 class Chunk(NamedTuple):
@@ -49,13 +51,24 @@ def chunks(
     """Return a task's chunks, in the order of its cells and shadows; none on a GPU."""
     if device.type != "cpu":
         return []
-    cells = [membership.Cell(*cell) for cell in parameters.cells if cell[2] == task.ratio]
-    return [
-        Chunk(cell, first, min(first + size, cell.shadows))
-        for cell in cells
-        for size in (SHADOWS_OF.get(cell.method, SHADOWS),)
-        for first in range(0, cell.shadows, size)
-    ]
+    found = []
+    for cell in (membership.Cell(*cell) for cell in parameters.cells if cell[2] == task.ratio):
+        count = max(1, cell.shadows // _least(cell, parameters, len(dataset.classes)))
+        ends = [cell.shadows * part // count for part in range(count + 1)]
+        found += [Chunk(cell, first, last) for first, last in itertools.pairwise(ends)]
+    return found
+
+
+def _least(cell: membership.Cell, parameters: membership.Parameters, classes: int) -> int:
+    """Return how many shadows a chunk has at least, where there are so many."""
+    if cell.method == "dsa":
+        return SHADOWS_DSA
+    if cell.method != "dm":
+        return SHADOWS
+    # A step passes real images forward, two for each of a set's batch, for half of them are members; and a
+    # set's own images forward and back, which costs as much as passing them forward three times.
+    own = 3 * membership.images_per_class(cell.ratio, parameters, classes)
+    return max(SHADOWS, math.ceil(2 * parameters.dm.batch_real / own))
 
 
 def run_chunk(
