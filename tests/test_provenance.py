@@ -39,6 +39,18 @@ def test_unknown_module_is_refused():
         provenance.source_sha256("numpy")
 
 
+def test_processors_of_one_name_are_told_apart(tmp_path):
+    listing = tmp_path / "cpuinfo"
+    found = []
+    for model in (1, 17):
+        one = f"processor\t: 0\ncpu family\t: 25\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\n"
+        listing.write_text(f"{one}\n{one.replace(': 0', ': 1')}")
+        found.append(provenance._processor(listing))
+    capability = torch.backends.cpu.get_cpu_capability()
+    assert found == [f"AMD EPYC (family 25, model {model}, {capability})" for model in (1, 17)]
+    assert provenance._processor(tmp_path / "missing").endswith(f"({capability})")
+
+
 def test_machine_and_versions_are_stated():
     assert "thread" in provenance.machine(torch.device("cpu"))
     assert provenance.versions()["torch"].startswith("2.")

@@ -5,12 +5,14 @@ import hashlib
 import importlib.util
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
 PACKAGE = __name__.partition(".")[0]
+GENERATION = {"cpu family": "family", "model": "model"}  # /proc/cpuinfo's keys
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -100,7 +102,11 @@ def _git(*arguments: str) -> str:
 
 
 def machine(device: torch.device) -> str:
-    """Describe what the last bits of a result depend on, in words: processor, threads, GPU if used."""
+    """Describe what the last bits of a result depend on, in words: processor, threads, GPU if used.
+
+    Of the processor its name, family and model as far as the system tells, for virtual machines hide the
+    generation in the name, and the vector instructions that torch uses.
+    """
     threads = torch.get_num_threads()
     words = f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
@@ -108,14 +114,16 @@ def machine(device: torch.device) -> str:
     return words
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _processor(listing: Path = Path("/proc/cpuinfo")) -> str:
+    known: dict[str, str] = {}
+    with suppress(OSError):
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            known.setdefault(key.strip(), value.strip())
+    details = [f"{word} {known[key]}" for key, word in GENERATION.items() if key in known]
+    details.append(torch.backends.cpu.get_cpu_capability())
+    name = known.get("model name") or platform.processor() or platform.machine()
+    return f"{name} ({', '.join(details)})"
 
 
 def versions() -> dict[str, str]:
