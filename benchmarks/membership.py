@@ -111,7 +111,7 @@ def main() -> None:
     """Print both parts."""
     quick = "quick" in sys.argv[1:]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(provenance.machine(device), f"{torch.get_num_threads()} threads")
+    print(provenance.machine(device))
     attacks(64, 10_000 if quick else 50_000)
     shadow_networks(4 if quick else 16, 2_000 if quick else 10_000, device)
 

@@ -33,7 +33,7 @@ def main() -> None:
     print(f"{provenance.machine(torch.device('cpu'))}; width {width}, ceiling {ceiling / 1e9:.0f} GFLOP/s")
     one = nc.OneRelease(1.0, extractors=1, width=width, centre=0)
     many = nc.NDPDC(1.0, width=width, iterations=1)
-    operations = NoisyMatcher(problem, many, counts).features.network.operations()
+    operations = NoisyMatcher(problem, many, counts).features.network.operations
     work = {
         "sums of one extractor": (POOL * operations, lambda c: sums(problem, one, c)),
         "a step of NDPDC": (

@@ -58,7 +58,7 @@ def evaluate_plain(model: nn.Module, images: torch.Tensor) -> None:
 def main() -> None:
     """Print a row for each width, kind of image and size of the set, then the test."""
     quick = "quick" in sys.argv[1:]
-    print(provenance.machine(torch.device("cpu")), f"{torch.get_num_threads()} threads")
+    print(provenance.machine(torch.device("cpu")))
     reached = convolution_ceiling()
     print(f"ceiling: {reached / 1e9:.0f} GFLOP/s")
     for width in (32,) if quick else (32, 128):
