@@ -6,7 +6,6 @@ import os
 import re
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -153,11 +152,6 @@ def test_workers_that_do_not_fit_are_refused_before_work(toy, scheduler, tmp_pat
         with pytest.raises(records.RecordError, match=says):
             run(toy, scheduler, tmp_path / "results", tmp_path / "marks")
     assert not list(tmp_path.glob("results/*/*.csv"))
-    ours = {"device": "cpu", "machine": "this", "versions": {}}
-    with pytest.raises(
-        records.RecordError, match=r"worker a: machine this, worker b that. A record is of one"
-    ):
-        clusters._agree(ours, ours | {"machine": "that"}, "worker a", "worker b")
 
 
 def test_worker_of_other_data_stops_the_run(toy, scheduler, tmp_path):
@@ -188,17 +182,6 @@ def test_no_scheduler_is_one_clear_error(toy, tmp_path, monkeypatch):
     assert not (tmp_path / "results").exists()
 
 
-def test_checkpoint_is_for_one_attempt_at_a_time_and_for_hosts_that_see_the_run(tmp_path):
-    checkpoint = tmp_path / "toy_data-laptop.3.checkpoint"
-    with clusters._claimed(checkpoint) as given:
-        assert given is None  # no run is going on in this folder
-    (tmp_path / "toy_data-laptop.lock").touch()
-    with clusters._claimed(checkpoint) as first, clusters._claimed(checkpoint) as second:
-        assert (first, second) == (checkpoint, None)
-    with clusters._claimed(None) as given:
-        assert given is None
-
-
 def test_local_workers_have_cores_of_their_own(tmp_path, monkeypatch):
     with clusters.Cluster("local", workers=2) as workers:
         client = workers._connected("cpu")
@@ -222,12 +205,6 @@ def test_local_workers_have_cores_of_their_own(tmp_path, monkeypatch):
 def test_mistakes_are_named_with_what_is_allowed(where, workers, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         clusters.Cluster(where, workers)
-
-
-def test_workers_of_several_threads_are_refused():
-    worker = SimpleNamespace(state=SimpleNamespace(nthreads=2))
-    with pytest.raises(records.RecordError, match="runs 2 tasks at a time; start workers with --nthreads 1"):
-        clusters._here("cpu", "privacy_for_free.experiments.linear_dm", worker)
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ had in hand. A task or chunk uses all cores that its worker may use.
 """
 
 import dataclasses
-import fcntl
 import importlib
 import itertools
-import multiprocessing
 import os
 import re
 import sys
@@ -24,14 +22,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import torch
-
-from privacy_for_free import chunks, data, devices, provenance, records
+from privacy_for_free import chunks, data, devices, provenance, records, worker
 from privacy_for_free.shadows import usable_cores
 
 if TYPE_CHECKING:
@@ -104,14 +98,14 @@ class Cluster:
         """
         client = self._connected(device)
         client.wait_for_workers(1)
-        found = client.run(_probe, device, experiment.__name__, on_error="return")
+        found = client.run(worker.here, device, experiment.__name__, on_error="return")
         for address, one in found.items():
             if isinstance(one, Exception):
                 raise records.RecordError(f"worker {address}: {type(one).__name__}: {one}; nothing was run")
         first, place = next(iter(found.items()))
         for address, one in found.items():
-            _agree(one, {"source_sha256": meta["source_sha256"]}, f"worker {address}", "here")
-            _agree(one, {key: place[key] for key in PLACE}, f"worker {address}", f"worker {first}")
+            worker.agree(one, {"source_sha256": meta["source_sha256"]}, f"worker {address}", "here")
+            worker.agree(one, {key: place[key] for key in PLACE}, f"worker {address}", f"worker {first}")
         return {key: place[key] for key in PLACE}
 
     def work(
@@ -209,7 +203,7 @@ class _Sent:
 
     def whole(self, job: records.Job) -> None:
         """Send a task."""
-        self._send(job.index, None, str(job.index), _do, job)
+        self._send(job.index, None, str(job.index), worker.do, job)
 
     def missing(self, split: chunks.Split) -> None:
         """Send what is missing of a task's chunks, or what comes after them where nothing is."""
@@ -217,7 +211,7 @@ class _Sent:
         for number in split.missing:
             key = f"{split.job.index}-chunk-{number}"
             given = (split.job, split.chunks[number], sha256)
-            self._send(split.job.index, number, key, _do_chunk, *given)
+            self._send(split.job.index, number, key, worker.do_chunk, *given)
         if not split.missing:
             self.last(split)
 
@@ -226,7 +220,7 @@ class _Sent:
         index, (_, times) = split.job.index, self.lasts.get(split.job.index, (None, 0))
         self.lasts[index] = split, times + 1
         found = self._placed(split.results())
-        self._send(index, None, f"{index}-last-{times}", _do_last, split.job, split.chunks, found)
+        self._send(index, None, f"{index}-last-{times}", worker.do_last, split.job, split.chunks, found)
 
     def _placed(self, results: Sequence[chunks.Found]) -> object:
         """Hand what chunks found to a worker; to another where that one is just dying."""
@@ -305,103 +299,3 @@ def _share(number: int) -> object:
 
 def _absolute(job: records.Job) -> records.Job:
     return dataclasses.replace(job, checkpoint=job.checkpoint and job.checkpoint.absolute())
-
-
-def _probe(device: str, experiment: str, dask_worker: object) -> dict[str, object]:
-    """In a worker, outside a task: Dask fills in `dask_worker`."""
-    return _here(device, experiment, dask_worker)
-
-
-def _here(device: str, experiment: str, worker: object) -> dict[str, object]:
-    """In a worker: what it is; RecordError where it runs several tasks in one process."""
-    threads = worker.state.nthreads
-    if threads != 1:
-        raise records.RecordError(f"runs {threads} tasks at a time; start workers with --nthreads 1")
-    importlib.import_module(experiment)
-    place = devices.resolve(device)
-    return {
-        "device": place.type,
-        "machine": provenance.machine(place),
-        "versions": provenance.versions(),
-        "source_sha256": _source_sha256(experiment),
-    }
-
-
-@lru_cache
-def _source_sha256(experiment: str) -> str:
-    return provenance.source_sha256(experiment)
-
-
-@lru_cache(maxsize=1)
-def _loaded(load: Callable, name: str, data_root: str | None) -> "Dataset":
-    return load(name, data_root)
-
-
-def _agree(found: Mapping[str, object], wanted: Mapping[str, object], who: str, other: str) -> None:
-    differing = [f"{key} {found[key]}, {other} {wanted[key]}" for key in wanted if found[key] != wanted[key]]
-    if differing:
-        raise records.RecordError(
-            f"{who}: {'; '.join(differing)}. A record is of one source, one data set and one kind of machine"
-        )
-
-
-def _do(job: records.Job, wanted: Mapping[str, object], source: tuple) -> records.Done:
-    """In a worker: one task, after a look at whether this worker may do it."""
-    dataset = _ready(job, wanted, source)
-    with _claimed(job.checkpoint) as checkpoint:
-        own = dataclasses.replace(job, checkpoint=checkpoint)
-        return records.do(own, importlib.import_module(job.experiment), dataset)
-
-
-def _do_chunk(
-    job: records.Job, chunk: object, sha256: str, wanted: Mapping[str, object], source: tuple
-) -> chunks.Found:
-    """In a worker: one chunk of a task, by a source of chunks with this digest."""
-    dataset = _ready(job, wanted, source)
-    module = chunks.module_of(job.experiment)
-    here = {"source_sha256": module and _source_sha256(module.__name__)}
-    _agree(here, {"source_sha256": sha256}, "a worker's chunks", "here")
-    return chunks.run_chunk(job, chunk, dataset)
-
-
-def _do_last(
-    job: records.Job,
-    done: Sequence[object],
-    found: Sequence[chunks.Found],
-    wanted: Mapping[str, object],
-    source: tuple,
-) -> records.Done:
-    """In a worker: the rows of a task whose chunks are done."""
-    return chunks.finish(job, done, found, _ready(job, wanted, source))
-
-
-def _ready(job: records.Job, wanted: Mapping[str, object], source: tuple) -> "Dataset":
-    """In a worker: its data set; RecordError where data, source or machine are not the record's."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    found = _here(job.device, job.experiment, worker)
-    dataset = _loaded(*source)
-    known = found | {"data_sha256": records.data_sha256(dataset)}
-    _agree(known, wanted, f"worker {worker.address}", "the record's")
-    multiprocessing.current_process().daemon = False  # a task may start processes of its own
-    torch.set_grad_enabled(True)
-    return dataset
-
-
-@contextmanager
-def _claimed(checkpoint: Path | None) -> Iterator[Path | None]:
-    """Hand over a task's checkpoint; None where this host does not see the run's folder, or another has it.
-
-    The latter happens when a worker was given up for lost but is not.
-    """
-    if checkpoint is None or not checkpoint.with_name(checkpoint.name.partition(".")[0] + ".lock").exists():
-        yield None
-        return
-    with checkpoint.with_suffix(".claim.checkpoint").open("w") as handle:  # goes with the task's other files
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield None
-        else:
-            yield checkpoint

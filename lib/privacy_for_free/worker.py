@@ -1,0 +1,128 @@
+"""What a worker of a cluster runs: a task or a chunk of one, after a look at whether it may.
+
+A worker loads the data set from its own disk and refuses to work where source, data, machine or versions are
+not the record's.
+"""
+
+import dataclasses
+import fcntl
+import importlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from privacy_for_free import chunks, devices, provenance, records
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+    from privacy_for_free.data import Dataset
+
+
+def here(device: str, experiment: str, dask_worker: "Worker") -> dict[str, object]:
+    """Return device, machine and versions of this worker, and the digest of its source of an experiment.
+
+    Dask fills in `dask_worker` where a client runs this. RecordError where it runs several tasks in one
+    process.
+    """
+    threads = dask_worker.state.nthreads
+    if threads != 1:
+        raise records.RecordError(f"runs {threads} tasks at a time; start workers with --nthreads 1")
+    importlib.import_module(experiment)
+    place = devices.resolve(device)
+    return {
+        "device": place.type,
+        "machine": provenance.machine(place),
+        "versions": provenance.versions(),
+        "source_sha256": _source_sha256(experiment),
+    }
+
+
+@lru_cache
+def _source_sha256(experiment: str) -> str:
+    return provenance.source_sha256(experiment)
+
+
+@lru_cache(maxsize=1)
+def _loaded(load: Callable, name: str, data_root: str | None) -> "Dataset":
+    return load(name, data_root)
+
+
+def agree(found: Mapping[str, object], wanted: Mapping[str, object], who: str, other: str) -> None:
+    """RecordError that names what was found at `who` and is not what `other` has, for the keys wanted."""
+    differing = [f"{key} {found[key]}, {other} {wanted[key]}" for key in wanted if found[key] != wanted[key]]
+    if differing:
+        raise records.RecordError(
+            f"{who}: {'; '.join(differing)}. A record is of one source, one data set and one kind of machine"
+        )
+
+
+def do(job: records.Job, wanted: Mapping[str, object], source: tuple) -> records.Done:
+    """Do a task.
+
+    `wanted` is what the record says of place, source and data, `source` what `_loaded` takes. RecordError
+    where this worker has something else.
+    """
+    dataset = _ready(job, wanted, source)
+    with claimed(job.checkpoint) as checkpoint:
+        own = dataclasses.replace(job, checkpoint=checkpoint)
+        return records.do(own, importlib.import_module(job.experiment), dataset)
+
+
+def do_chunk(
+    job: records.Job, chunk: object, sha256: str, wanted: Mapping[str, object], source: tuple
+) -> chunks.Found:
+    """Do a chunk of a task, by a source of chunks with this digest; the rest as for `do`."""
+    dataset = _ready(job, wanted, source)
+    module = chunks.module_of(job.experiment)
+    found = {"source_sha256": module and _source_sha256(module.__name__)}
+    agree(found, {"source_sha256": sha256}, "a worker's chunks", "here")
+    return chunks.run_chunk(job, chunk, dataset)
+
+
+def do_last(
+    job: records.Job,
+    done: Sequence[object],
+    found: Sequence[chunks.Found],
+    wanted: Mapping[str, object],
+    source: tuple,
+) -> records.Done:
+    """Return the rows of a task whose chunks are done, and what each found; the rest as for `do`."""
+    return chunks.finish(job, done, found, _ready(job, wanted, source))
+
+
+def _ready(job: records.Job, wanted: Mapping[str, object], source: tuple) -> "Dataset":
+    """Return this worker's data set; RecordError where data, source or machine are not the record's."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    found = here(job.device, job.experiment, worker)
+    dataset = _loaded(*source)
+    known = found | {"data_sha256": records.data_sha256(dataset)}
+    agree(known, wanted, f"worker {worker.address}", "the record's")
+    multiprocessing.current_process().daemon = False  # a task may start processes of its own
+    torch.set_grad_enabled(True)
+    return dataset
+
+
+@contextmanager
+def claimed(checkpoint: Path | None) -> Iterator[Path | None]:
+    """Hand over a task's checkpoint; None where this host does not see the run's folder, or another has it.
+
+    The latter happens when a worker was given up for lost but is not.
+    """
+    if checkpoint is None or not checkpoint.with_name(checkpoint.name.partition(".")[0] + ".lock").exists():
+        yield None
+        return
+    with checkpoint.with_suffix(".claim.checkpoint").open("w") as handle:  # goes with the task's other files
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+        else:
+            yield checkpoint
