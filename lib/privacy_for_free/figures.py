@@ -68,6 +68,15 @@ def short(dataset: str) -> str:
     return title(dataset).split(",")[0]
 
 
+def interval(value: float, low: float, high: float, form: str = "z.2f") -> str:
+    """Return value and interval as a table shows them; a narrow column breaks before the bracket only.
+
+    >>> interval(-0.001, -0.25, 0.5)
+    '0.00 [-0.25,\\xa00.50]'
+    """
+    return f"{value:{form}} [{low:{form}},\u00a0{high:{form}}]"
+
+
 def whiskers(
     rows: pd.DataFrame, column: str, interval: str | None = None, scale: float = 100.0
 ) -> np.ndarray:
