@@ -8,6 +8,7 @@ import torch
 
 from privacy_for_free import data, experiments, records
 from privacy_for_free.chapter import beginning, open_chapter
+from privacy_for_free.comparisons import Interval
 
 GOOD = {"dataset": "fashion_mnist_mini", "profile": "smoke", "seed": 0, "device": "cpu"}
 
@@ -126,6 +127,12 @@ def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
         ([True, True], "holds"),
         ([True, False], "fails"),
         (pd.Series([0.5, 0.1]), "holds"),
+        (Interval(1.0, 0.5, 1.5), "holds"),
+        (Interval(1.0, -0.5, 2.5), "open"),
+        (Interval(-1.0, -1.5, 0.0), "fails"),
+        ([Interval(1.0, 0.5, 1.5), Interval(1.0, -0.5, 2.5)], "open"),
+        ([Interval(-1.0, -1.5, -0.5), Interval(1.0, -0.5, 2.5)], "fails"),
+        ([Interval(float("nan"), float("nan"), float("nan"))], "open"),
     ],
 )
 def test_verdicts_are_what_the_numbers_say(monkeypatch, margins, verdict):

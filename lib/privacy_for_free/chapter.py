@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
 
 from privacy_for_free import data, devices, experiments, figures, records
 from privacy_for_free.data.embedded import PER_CLASS
@@ -84,16 +83,28 @@ class Chapter:
         for name, value in values.items():
             glue(name, value.item() if hasattr(value, "item") else value, display=False)
 
-    def verdicts(self, **margins: ArrayLike) -> None:
+    def verdicts(self, **margins: object) -> None:
         """Hand verdicts to the prose, each from the numbers that decide it: {glue:text}`name`.
 
-        A number is above 0 where it supports the statement. All of them above 0: "holds"; otherwise "fails";
-        none at all, or none that is a number: "open".
+        A margin is a number, an interval (with `low` and `high`) or many of them. A number is above 0 where
+        it supports the statement, and so is an interval that is wholly above 0. All above 0: "holds"; one of
+        them at most 0, an interval wholly so: "fails"; otherwise, and without a number: "open".
         """
-        for name, values in margins.items():
-            known = np.ravel(values).astype(float)
-            known = known[~np.isnan(known)]
-            self.glue(**{name: "open" if not len(known) else "holds" if (known > 0).all() else "fails"})
+        for name, given in margins.items():
+            ends = [pair for pair in _ends(given) if not np.isnan(pair).any()]
+            fails = any(high <= 0 for _, high in ends)
+            holds = ends and all(low > 0 for low, _ in ends)
+            self.glue(**{name: "fails" if fails else "holds" if holds else "open"})
+
+
+def _ends(given: object) -> Iterator[tuple[float, float]]:
+    if hasattr(given, "low"):
+        yield float(given.low), float(given.high)
+    elif np.ndim(given) == 0:
+        yield float(given), float(given)
+    else:
+        for one in given:
+            yield from _ends(one)
 
 
 def beginning(dataset: data.Dataset) -> data.Dataset:
