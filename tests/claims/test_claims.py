@@ -114,7 +114,11 @@ def test_one_data_set_decides_against_and_none_in_favour_alone(tmp_path, monkeyp
     tables = {"fashion_mnist": [0.0], "cifar10": [1.0]}
 
     def largest(experiment, dataset, folder):
-        rows = [{"observed": o, "bound": 0.5} for o in tables.get(dataset, []) for _ in range(1000)]
+        rows = [
+            {"model": "gaussian", "observed": o, "bound": 0.5}
+            for o in tables.get(dataset, [])
+            for _ in range(1000)
+        ]
         return records.Record(pd.DataFrame(rows), {}) if rows else None
 
     monkeypatch.setattr(records, "largest", largest)

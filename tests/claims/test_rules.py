@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy_for_free.claims.effects import Effect
-from privacy_for_free.claims.rules import Verdict, above, below, combine, not_above, not_below, refuted
+from privacy_for_free.claims.rules import Verdict, above, below, combine, refuted
 
 NUMBERS = st.floats(-10, 10)
 EFFECTS = st.tuples(NUMBERS, NUMBERS, NUMBERS).map(sorted).map(lambda t: Effect(t[1], t[0], t[2]))
@@ -15,14 +15,6 @@ def test_a_rule_needs_the_whole_interval_on_one_side(effect, limit):
     assert below(limit)(effect) is expected
     opposite = {Verdict.HOLDS: Verdict.FAILS, Verdict.FAILS: Verdict.HOLDS, Verdict.OPEN: Verdict.OPEN}
     assert above(limit)(effect) is opposite[expected]
-
-
-@given(EFFECTS, NUMBERS)
-def test_a_claim_of_no_difference_fails_only_by_a_whole_interval(effect, limit):
-    assert (not_above(limit)(effect) is Verdict.FAILS) == (effect.low > limit)
-    assert (not_below(limit)(effect) is Verdict.FAILS) == (effect.high < limit)
-    mirrored = Effect(-effect.value, -effect.high, -effect.low)
-    assert not_above(limit)(effect) is not_below(-limit)(mirrored)
 
 
 def test_what_is_not_refuted_stays_open():

@@ -88,7 +88,7 @@ def table(speaker: str, results_dir: str | os.PathLike | None = None) -> str:
     KeyError for a speaker that is not in SPEAKERS.
     """
     lines = [
-        f"| | claim of {SPEAKERS[speaker]} | verdict | effect, 95 % interval | evidence |",
+        f"| | {SPEAKERS[speaker]}: what is tested | verdict | effect, 95 % interval | evidence |",
         "|" + "---|" * 5,
     ]
     for claim in CLAIMS:

@@ -28,16 +28,6 @@ def above(limit: float, holds: Verdict = Verdict.HOLDS) -> Rule:
     return lambda e: holds if e.low > limit else Verdict.FAILS if e.high <= limit else Verdict.OPEN
 
 
-def not_above(limit: float, holds: Verdict = Verdict.HOLDS) -> Rule:
-    """Fail where the whole interval is above `limit`, hold otherwise."""
-    return lambda e: Verdict.FAILS if e.low > limit else holds
-
-
-def not_below(limit: float, holds: Verdict = Verdict.HOLDS) -> Rule:
-    """Fail where the whole interval is below `limit`, hold otherwise."""
-    return lambda e: Verdict.FAILS if e.high < limit else holds
-
-
 def refuted(level: float = 0.05) -> Rule:
     """Fail where the corrected p-value is below `level`; what is not refuted stays open."""
     return lambda e: Verdict.FAILS if e.p_value is not None and e.p_value < level else Verdict.OPEN
