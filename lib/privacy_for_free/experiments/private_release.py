@@ -9,7 +9,8 @@ again with and without a canary, as it should be and broken in two ways (`privat
 Epsilon is for adding or removing one example, delta 1e-5: exact for single releases, from privacy loss
 distributions where there is sampling. `epsilon_rdp` is what Renyi accounting says of the same noise, and
 `epsilon_replace_one` what replacing an example costs. An epsilon of infinity is the mechanism without noise,
-clipped and sampled as ever. Images are scaled by constants; class counts are public.
+clipped and sampled as ever. Images are scaled by constants; class counts are public, and the same in
+neighbouring data sets.
 
 Choices made by looking at results, which no epsilon here includes, are named in the chapter. The laptop
 profile is a reduced experiment: narrower networks, and far fewer steps of every iterative method. With fewer

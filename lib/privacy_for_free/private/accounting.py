@@ -16,7 +16,9 @@ our own:
 
 Adjacency, and how sensitivity enters. C bounds one example's vector, not the sensitivity:
 
-    add_remove   one data set has one example more. The sum moves by at most C: its sensitivity is C.
+    add_remove   one data set has one example more. The sum moves by at most C: its sensitivity is C. The
+                 number of examples is not in the sum; where it is published too, the promise is about
+                 data sets in which one example's vector is 0, and their number the same.
     replace_one  one example is another one. The sum moves by at most 2C: its sensitivity is 2C. With sampling
                  the pair of outputs is that of an example sampled or not, on either side of the rest (Lebeda
                  et al. 2024), which has no Renyi form in the library: there the accountant has to be pld.
