@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from privacy_for_free.attacks.roc import rate
 from privacy_for_free.attacks.statistics import FEWEST
 from privacy_for_free.comparisons import Interval, mean
 
@@ -94,8 +93,8 @@ def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFra
     table   a record of `membership`; rows of all members are used
 
     Columns release, init, ipc, shadows; seconds: to make and train one shadow, of as many as the release has;
-    advantage, tpr: lengths of their intervals (bootstrap; Clopper-Pearson at an FPR of .1 %); rate: the TPR;
-    members: pairs. ValueError for an attack that is not in the table.
+    advantage, tpr: lengths of their bootstrap intervals, the TPR's at an FPR of .1 %. ValueError for an
+    attack that is not in the table.
     """
     rows = table[(table.attack == attack) & (table.population == "all") & (table.release != "synthetic_set")]
     if rows.empty:
@@ -107,9 +106,7 @@ def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFra
             **rows[[*RELEASE, "shadows"]],
             "seconds": (rows.condense_seconds + rows.train_seconds) / made,
             "advantage": rows.advantage_high - rows.advantage_low,
-            "tpr": rows.tpr_high - rows.tpr_low,
-            "rate": rows["tpr_at_fpr_1e-3"],
-            "members": rows.members,
+            "tpr": rows.tpr_bootstrap_high - rows.tpr_bootstrap_low,
         }
     ).reset_index(drop=True)
 
@@ -140,32 +137,24 @@ def shadows_within(hours: float, seconds: float) -> int:
     return int(3600 * check_hours(hours) / seconds) // 2 * 2
 
 
-def exact_width(tpr: float, members: int) -> float:
-    """Return the length of the Clopper-Pearson interval (95 %) of a rate seen on so many pairs."""
-    found = rate(round(tpr * members), members)
-    return found.high - found.low
-
-
 def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
-    """Return what a budget buys, a row a release: shadows, and the widths to expect.
+    """Return what a budget buys, a row a release: shadows, and the width of the advantage to expect.
 
     found   rows of `widths`, of one data set
-    slope   exponent of the advantage's width in the shadows: a release's own widths, averaged as logarithms,
-            are carried on with it. The TPR's width is the exact one for the rate and the pairs a shadow seen
-            with the most shadows.
+    slope   exponent of that width in the shadows: a release's own widths, averaged as logarithms, are carried
+            on with it, however far
 
-    Columns release, init, ipc, seconds (a shadow), shadows, advantage, tpr; the last two are not a number for
-    fewer shadows than an attack takes.
+    Columns release, init, ipc, seconds (a shadow), shadows, advantage; the last is not a number for fewer
+    shadows than an attack takes.
     """
     rows = []
     for (release, init, ipc), part in found.groupby(RELEASE, sort=False):
-        largest = part.loc[part.shadows.idxmax()]
-        shadows = shadows_within(hours, largest.seconds)
-        row = {"release": release, "init": init, "ipc": ipc, "seconds": largest.seconds, "shadows": shadows}
-        row |= {"advantage": math.nan, "tpr": math.nan}
+        seconds = part.seconds[part.shadows.idxmax()]
+        shadows = shadows_within(hours, seconds)
+        row = {"release": release, "init": init, "ipc": ipc, "seconds": seconds, "shadows": shadows}
+        row["advantage"] = math.nan
         if shadows >= FEWEST:
             away = math.log(shadows) - np.log(part.shadows).mean()
             row["advantage"] = float(np.exp(np.log(part.advantage).mean() + slope * away))
-            row["tpr"] = exact_width(largest.rate, round(shadows * largest.members / largest.shadows))
         rows.append(row)
     return pd.DataFrame(rows)
