@@ -9,8 +9,9 @@ them, of random signs, so their sum grows as the square root of their number:
 
 a Hölder condition with exponent 1/2 in place of the Lipschitz condition. A distance e between two runs
 becomes about e + eta C sqrt(e) in one step. What began as c / n is then of the order n^(-1/2) after one more
-step, n^(-1/4) after two, and ends near (eta C)^2, whatever n is. The average over R independent extractors
-divides the sum of the kinks by sqrt(R): in expectation over extractors it is gone.
+step, n^(-1/4) after two, and of the order (eta C)^2 after a few, whatever n was. It does not rest there: e
+grows on, towards (eta C t / 2)^2 after t steps, but hardly depends on n any more. The average over R
+independent extractors divides the sum of the kinks by sqrt(R): in expectation over extractors it is gone.
 
 Below the distance to the nearest kink, in any image and step, all is smooth again. A displacement that small
 keeps its size, whether it comes from a removed image (n must be very large) or from rounding.

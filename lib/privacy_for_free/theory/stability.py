@@ -9,17 +9,18 @@ Theorem. Let S_0 = S'_0 and S_{t+1} = S_t - eta G_t(S_t; T), S'_{t+1} = S'_t - e
       the same function in both;
   (c) || G_t(S; T) - G_t(S'; T) || <= Lambda || S - S' || on a convex region that holds both runs; the
       segments from S_t to S'_t are enough. This asks for a smooth activation;
-  (d) || G_t(S'_t; T) - G_t(S'_t; T\\x) || <= c / n. For a bounded Jacobian of psi this follows from the shift
-      of the target, which is at most 2 kappa / n (`theory.kernel`);
-  (e) a number I of steps that does not depend on n.
+  (d) || G_t(S'_t; T) - G_t(S'_t; T\\x) || <= c / n. Where the extractor drawn at step t has features of norm
+      at most kappa and a Jacobian of norm at most beta, it follows from the shift of the target, which is at
+      most 2 kappa / n (`theory.kernel`, with the kernel of that one extractor): c = 4 beta kappa / sqrt(m);
+  (e) I, eta, Lambda and c do not depend on n.
 Then || S_I - S'_I || <= (c / (n Lambda)) ((1 + eta Lambda)^I - 1), and c eta I / n for Lambda = 0.
 
 Proof. Let e_t = || S_t - S'_t ||, so e_0 = 0 by (a). Subtract the two steps; by (b)
     S_{t+1} - S'_{t+1} = (S_t - S'_t) - eta [G_t(S_t; T) - G_t(S'_t; T)]
                                       - eta [G_t(S'_t; T) - G_t(S'_t; T\\x)].
 By (c) and (d), e_{t+1} <= (1 + eta Lambda) e_t + eta c / n. This is the discrete Gronwall inequality: by
-induction e_I <= (eta c / n) sum_{t < I} (1 + eta Lambda)^t, and the geometric sum is the claim; by (e) its
-factor of 1 / n is a constant. No convexity, no inverse. QED
+induction e_I <= (eta c / n) sum_{t < I} (1 + eta Lambda)^t, and the geometric sum is the claim; by (e) what
+multiplies 1 / n is a constant. No convexity, no inverse. QED
 
 Where G_t is monotone (L convex on the region) and eta <= 2 / Lambda, a step does not stretch e_t, and the
 limit c eta I / n holds whatever Lambda is (Hardt, Recht & Singer, ICML 2016, lemma 3.7). Elsewhere the factor
@@ -27,9 +28,13 @@ limit c eta I / n holds whatever Lambda is (Hardt, Recht & Singer, ICML 2016, le
 velocity differences obeys f <- beta f + Lambda e + c / n, e <- e + eta f at most: linear in c / n again, so
 still O(1 / n).
 
-At a non-degenerate minimiser S* (smallest Hessian eigenvalue mu > 0) the implicit function theorem gives
+At a non-degenerate minimiser S* (smallest Hessian eigenvalue mu > 0) and for large n
     S*' - S* = -H^{-1} G(S*; T\\x) + O(1 / n^2),    so || S*' - S* || <= c / (mu n) + O(1 / n^2),
-with H the Hessian of L(.; T) at S*, G(S*; T) = 0 and c / n = || G(S*; T\\x) ||.
+with H the Hessian of L(.; T) at S*, G(S*; T) = 0 and || G(S*; T\\x) || <= c / n. It is assumed that on a ball
+around S* the Hessians of L(.; T) and L(.; T\\x) differ by at most c' / n and the third derivatives of L(.; T)
+are at most M, and that mu, c, c', M and the ball's radius do not depend on n: S -> S - H^{-1} G(S; T\\x) then
+contracts the ball of radius 2 c / (mu n). The linear extractor has no such minimiser for m > 1: its Hessian
+has rank d, of m d.
 
 Images are rows, float64: real (n, d), synthetic (m, d). An extractor is a function of rows (N, d) to features
 (N, F); R fixed extractors are one, their features joined and divided by sqrt(R) (`SmoothExtractor`).
