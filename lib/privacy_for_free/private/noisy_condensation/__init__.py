@@ -21,11 +21,12 @@ which nothing else draws from, in float64. All that follows reads the noisy sums
 What is taken to be public, and must be: the number of images of each class (it sets the sampling rate and
 turns sums into means), the classes, the images' shape, and every parameter. So neighbours are data sets with
 the same public numbers, in one of which one image's vector is left out of the sums: what adding or removing
-an image does to a sum. The epsilon of exchanging one image for another is that of `replace_one`. Choosing parameters by looking at
-results on the same members is a release of its own that no epsilon here includes. Extractors, transforms and
-initial images may be published, but not the seed, which noise and samples come from too. Images must have
-been scaled by constants that do not come from them: `scale_publicly` maps [0, 1] to [-1, 1], whereas
-`data.load(normalise=True)` uses the training images' own mean and spread.
+an image does to a sum. The epsilon of exchanging one image for another is that of `replace_one`. Choosing
+parameters by looking at results on the same members is a release of its own that no epsilon here includes.
+Extractors, transforms and initial images may be published, but not the seed, which noise and samples come
+from too. Images must have been scaled by constants that do not come from them: `scale_publicly` maps [0, 1]
+to [-1, 1], whereas `data.load(normalise=True)` uses the training images' own mean and
+spread.
 """
 
 from privacy_for_free.private.noisy_condensation.linear import condense_ldpdc, condense_linear
