@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from privacy_for_free import data, provenance, records
+from privacy_for_free import chunks, data, provenance, records
 from privacy_for_free.experiments import linear_dm
 
 TESTS = Path(__file__).parent
-pytest.importorskip("distributed", reason="needs Dask: pip install 'privacy-for-free[cluster]'")
+pytest.importorskip("distributed", reason="needs Dask: pip install -e '.[cluster]'")
 
 from distributed import LocalCluster  # noqa: E402
 
@@ -145,6 +145,17 @@ def test_error_of_a_task_is_raised_here_and_the_run_goes_on_from_there(toy, sche
     assert cut.path.read_bytes() == whole.path.read_bytes()
 
 
+def test_a_tasks_own_error_of_the_system_names_its_file(toy, scheduler, tmp_path):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (marks / "MISS0").touch()
+    says = (
+        r"toy_cluster-toy_data-laptop-\w+: stopped with FileNotFoundError: .*'no such file'; finished tasks"
+    )
+    with pytest.raises(records.RecordError, match=says):
+        run(toy, scheduler, tmp_path / "results", marks)
+
+
 def test_workers_that_do_not_fit_are_refused_before_work(toy, scheduler, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(provenance, "source_sha256", lambda module: "t" * 64)
@@ -176,13 +187,47 @@ def test_complete_record_needs_no_cluster(toy, tmp_path):
 def test_no_scheduler_is_one_clear_error(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
     with pytest.raises(
-        records.RecordError, match=r"cluster tcp://127\.0\.0\.1:9: no scheduler answers there"
+        records.RecordError,
+        match=r"cluster tcp://127\.0\.0\.1:9: no scheduler answers there \(.*after 0\.5 s\)",
     ):
         run(toy, "tcp://127.0.0.1:9", tmp_path / "results", tmp_path / "marks")
     assert not (tmp_path / "results").exists()
 
 
-def test_local_workers_have_cores_of_their_own(tmp_path, monkeypatch):
+class Client:
+    """Stands in for Dask's where no worker has come yet, and `run` finds what is given."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def nthreads(self):
+        return {}
+
+    def wait_for_workers(self, number):
+        assert number == 1
+
+    def run(self, *_, **__):
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({}, "cluster tcp://host:8786: its workers have left; nothing was run"),
+        (OSError("connection reset"), r"cluster tcp://host:8786: gone \(connection reset\); nothing was run"),
+    ],
+)
+def test_waiting_is_said_and_workers_that_leave_again_are_one_clear_error(monkeypatch, capsys, found, says):
+    workers = clusters.Cluster("tcp://host:8786")
+    monkeypatch.setattr(workers, "_connected", lambda device: Client(found))
+    with pytest.raises(records.RecordError, match=says):
+        workers.place(linear_dm, "cpu", {})
+    assert capsys.readouterr().err == "cluster tcp://host:8786: waiting for a worker\n"
+
+
+def test_local_workers_have_cores_of_their_own():
     with clusters.Cluster("local", workers=2) as workers:
         client = workers._connected("cpu")
         shares = [set(found) for found in client.run(os.sched_getaffinity, 0).values()]
@@ -200,6 +245,9 @@ def test_local_workers_have_cores_of_their_own(tmp_path, monkeypatch):
         ("tcp://host", None, "cluster 'tcp://host': allowed are local"),
         ("local", 0, "workers 0: allowed are whole numbers from 1 up"),
         ("host:8786", 3, "workers 3: allowed with cluster local only"),
+        ("ucx://host:8786", None, "cluster 'ucx://host:8786': allowed are local"),
+        ("tls://host:8786", None, "Dask's configuration names no certificates"),
+        ("wss://host:8786", None, "allowed without any are tcp:// and ws://"),
     ],
 )
 def test_mistakes_are_named_with_what_is_allowed(where, workers, says):
@@ -244,7 +292,7 @@ def test_killed_worker_costs_its_chunk_only(
     marks = tmp_path / "marks"
     marks.mkdir()
     os.mkfifo(marks / f"DIE{dying}")
-    keep, kept = clusters.chunks.Split.keep, []
+    keep, kept = chunks.Split.keep, []
 
     def then_kill(split, number, found):
         """Let the work end its process when all chunks done before it are kept here."""
@@ -253,7 +301,7 @@ def test_killed_worker_costs_its_chunk_only(
         if len(kept) == after:
             threading.Thread(target=(marks / f"DIE{dying}").write_text, args=("now",)).start()
 
-    monkeypatch.setattr(clusters.chunks.Split, "keep", then_kill)
+    monkeypatch.setattr(chunks.Split, "keep", then_kill)
     killed = run(spread, scheduler, tmp_path / "killed", marks)
     assert killed.path.read_bytes() == whole.path.read_bytes()
     assert times(marks) == ONCE | {dying: 2}
@@ -263,7 +311,7 @@ def test_killed_worker_costs_its_chunk_only(
 
 def test_a_run_cut_off_keeps_its_chunks(spread, scheduler, tmp_path, monkeypatch, one_thread):
     marks, folder = tmp_path / "marks", tmp_path / "cut"
-    keep, kept = clusters.chunks.Split.keep, []
+    keep, kept = chunks.Split.keep, []
 
     def then_stop(split, number, found):
         keep(split, number, found)
@@ -272,7 +320,7 @@ def test_a_run_cut_off_keeps_its_chunks(spread, scheduler, tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(clusters.chunks.Split, "keep", then_stop)
+        patch.setattr(chunks.Split, "keep", then_stop)
         with pytest.raises(KeyboardInterrupt):
             run(spread, scheduler, folder, marks)
     left = {path.name for path in folder.glob("toy_spread/*.checkpoint")}

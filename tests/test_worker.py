@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from privacy_for_free import records, worker
+from privacy_for_free.experiments import membership
 
 
 def test_another_machine_is_named():
@@ -29,3 +30,21 @@ def test_checkpoint_is_for_one_attempt_at_a_time_and_for_hosts_that_see_the_run(
         assert (first, second) == (checkpoint, None)
     with worker.claimed(None) as given:
         assert given is None
+
+
+def test_checkpoint_that_cannot_be_claimed_is_not_handed_over(tmp_path):
+    (tmp_path / "toy_data-laptop.lock").touch()
+    checkpoint = tmp_path / "toy_data-laptop.3.checkpoint"
+    checkpoint.with_suffix(
+        ".claim.checkpoint"
+    ).mkdir()  # as little to be opened for writing as on a read-only share
+    with worker.claimed(checkpoint) as given:
+        assert given is None
+
+
+@pytest.mark.parametrize(("work", "given"), [(worker.do_chunk, ("chunk",)), (worker.do_last, ([], []))])
+def test_chunks_of_another_source_are_refused(monkeypatch, work, given):
+    job = records.Job(membership.__name__, 0, membership.Task(0.0), None, 0, "cpu")
+    monkeypatch.setattr(worker, "_ready", lambda *_: None)
+    with pytest.raises(records.RecordError, match=r"a worker's chunks: source_sha256 \w+, here s+\."):
+        work(job, *given, "s" * 64, {}, ())

@@ -1,7 +1,7 @@
 """An experiment for the tests of clusters: its tasks may end the process they run in, or raise, once.
 
-`data_root` is a folder of marks: a file FAIL or a pipe DIE, followed by a task's number, says what it does.
-A task that is to die waits until something was written into the pipe.
+`data_root` is a folder of marks: a file FAIL or MISS or a pipe DIE, and a task's number, says what it does. A
+task that is to die waits until something was written into the pipe.
 """
 
 import os
@@ -29,6 +29,8 @@ def run_task(task, parameters, dataset, seed, device, checkpoint=None):
         (dataset.marks / f"resumed{task}").touch()
     if (dataset.marks / f"FAIL{task}").exists():
         raise DivergenceError(f"task {task}: the loss is nan")
+    if (dataset.marks / f"MISS{task}").exists():
+        Path("no such file").read_text()
     die = dataset.marks / f"DIE{task}"
     if die.exists():
         if checkpoint:

@@ -6,7 +6,8 @@ An experiment whose tasks are long may have a module beside it, NAME_chunks, wit
     assemble(chunks, found, parameters, dataset, seed, device, checkpoint): write the checkpoint that
         `run_task` would have left had it done itself what all chunks of a task found
 so that `run_task`, given that checkpoint, returns the rows it returns without any chunk, bit for bit. Chunks
-are saved beside the record as they come, and a run that was cut off goes on with those that are missing.
+are saved beside the record as they come, and a run that was cut off goes on with those that are missing; it
+is refused where the source of that module has changed.
 """
 
 import dataclasses
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from privacy_for_free import memory, records
+from privacy_for_free import memory, provenance, records
 from privacy_for_free.condensation.descent import _load as load_state
 from privacy_for_free.condensation.descent import _save as save_state
+from privacy_for_free.errors import CheckpointError
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
@@ -48,9 +50,9 @@ class Found:
 class Split:
     """A task in chunks, and those of them that are done: on disk where the task has a checkpoint."""
 
-    def __init__(self, job: records.Job, chunks: Sequence[object], identity: str):
-        """Find what is done; CheckpointError where it was done with another `identity`."""
-        self.job, self.chunks, self.identity = job, chunks, identity
+    def __init__(self, job: records.Job, chunks: Sequence[object], identity: str, sha256: str):
+        """Find what is done; CheckpointError where it was with another `identity` or source of chunks."""
+        self.job, self.chunks, self.identity, self.sha256 = job, chunks, identity, sha256
         self._kept: dict[int, Found] = {}
         self._done = {number for number in range(len(chunks)) if self._on_disk(number)}
 
@@ -62,7 +64,7 @@ class Split:
             return None
         chunks = module.chunks(job.task, job.parameters, dataset, torch.device(job.device))
         identity = repr({key: meta[key] for key in (*records.IDENTITY, "machine", "versions")})
-        return cls(job, chunks, identity) if chunks else None
+        return cls(job, chunks, identity, provenance.source_sha256(module.__name__)) if chunks else None
 
     @property
     def missing(self) -> list[int]:
@@ -85,14 +87,22 @@ class Split:
         return self.job.checkpoint and self.job.checkpoint.with_suffix(f".chunk-{number}.checkpoint")
 
     def _key(self, number: int) -> str:
-        return hashlib.sha256(f"{self.identity} {self.job.task} {self.chunks[number]}".encode()).hexdigest()
+        known = f"{self.identity} {self.sha256} {self.job.task} {self.chunks[number]}"
+        return hashlib.sha256(known.encode()).hexdigest()
 
     def _on_disk(self, number: int) -> bool:
         path = self._path(number)
-        return path is not None and path.exists() and bool(self._read(number))
+        if path is None or not path.exists():
+            return False
+        self._read(number)
+        return True
 
     def _read(self, number: int) -> Found:
-        state = load_state(self._path(number), self._key(number))
+        try:
+            state = load_state(self._path(number), self._key(number))
+        except CheckpointError as error:
+            others = f"{self.job.checkpoint.stem}.chunk-*.checkpoint"
+            raise CheckpointError(f"{error}, or remove {others} to have these chunks done again") from error
         return Found(**{field.name: state[field.name] for field in dataclasses.fields(Found)})
 
 

@@ -25,14 +25,14 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from privacy_for_free import chunks, data, devices, provenance, records, worker
+from privacy_for_free import chunks, data, devices, records, worker
 from privacy_for_free.shadows import usable_cores
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
 LOCAL = "local"
-ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?[^\s:/]+:\d+")
+ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?[^\s:/]+:\d+")
 PLACE = ("device", "machine", "versions")
 CONNECT_SECONDS = 30
 ATTEMPTS = 4  # to put a task's chunks together, each of which may lose its worker
@@ -50,8 +50,27 @@ def check(where: str, workers: int | None = None) -> str:
     try:
         importlib.import_module("distributed")
     except ImportError:
-        raise ValueError(f"cluster {where!r}: needs Dask: pip install 'privacy-for-free[cluster]'") from None
+        raise ValueError(
+            f"cluster {where!r}: needs Dask: pip install -e '.[cluster]' in a checkout"
+        ) from None
+    if where.startswith(("tls://", "wss://")):
+        _check_certificates(where)
     return where
+
+
+def _check_certificates(where: str) -> None:
+    """ValueError where Dask is configured without the certificates that connecting to `where` takes."""
+    from distributed import Security
+
+    try:
+        found = Security().get_connection_args("client")["ssl_context"]
+    except OSError as error:
+        raise ValueError(f"cluster {where!r}: certificates cannot be read ({error})") from error
+    if found is None:
+        raise ValueError(
+            f"cluster {where!r}: Dask's configuration names no certificates (distributed.comm.tls); allowed "
+            "without any are tcp:// and ws://"
+        )
 
 
 class Cluster:
@@ -97,8 +116,15 @@ class Cluster:
         one process. Waits for the first worker.
         """
         client = self._connected(device)
-        client.wait_for_workers(1)
-        found = client.run(worker.here, device, experiment.__name__, on_error="return")
+        try:
+            if not client.nthreads():
+                print(f"cluster {self.where}: waiting for a worker", file=sys.stderr, flush=True)  # noqa: T201
+            client.wait_for_workers(1)
+            found = client.run(worker.here, device, experiment.__name__, on_error="return")
+        except OSError as error:
+            raise records.RecordError(f"cluster {self.where}: gone ({error}); nothing was run") from error
+        if not found:
+            raise records.RecordError(f"cluster {self.where}: its workers have left; nothing was run")
         for address, one in found.items():
             if isinstance(one, Exception):
                 raise records.RecordError(f"worker {address}: {type(one).__name__}: {one}; nothing was run")
@@ -117,12 +143,13 @@ class Cluster:
     ) -> Iterator[records.Done]:
         """Do the jobs on the cluster; yield each when it is done. What is left when this ends is called off.
 
-        Errors of a task are those it raises here. RecordError where a task outlived too many workers, or the
-        cluster is gone.
+        Errors of a task are those it raises here, but for an OSError: that is a RecordError with its text, as
+        where a task outlived too many workers, or the cluster is gone.
         """
         from concurrent.futures import CancelledError
 
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         client = self._connected(meta["device"])
         wanted = {key: meta[key] for key in (*PLACE, "source_sha256", "data_sha256")}
@@ -152,10 +179,15 @@ class Cluster:
             raise records.RecordError(
                 f"{run}: a task lost one worker after another ({error}); finished tasks are kept"
             ) from error
-        except (CancelledError, OSError) as error:
+        except (CancelledError, CommClosedError) as error:
             raise records.RecordError(
                 f"cluster {self.where}: gone in mid-run ({type(error).__name__}); finished tasks are kept, "
                 "run it again to go on"
+            ) from error
+        except OSError as error:
+            raise records.RecordError(
+                f"{run}: stopped with {type(error).__name__}: {error}; finished tasks are kept, run it again "
+                "to go on"
             ) from error
         finally:
             sent.call_off()
@@ -171,8 +203,7 @@ class Cluster:
                 self._client = Client(self.where, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise records.RecordError(
-                    f"cluster {self.where}: no scheduler answers there ({type(error).__name__}); nothing "
-                    "was run"
+                    f"cluster {self.where}: no scheduler answers there ({error}); nothing was run"
                 ) from error
             return self._client
         number = self.workers or (1 if devices.resolve(device).type == "cuda" else usable_cores())
@@ -187,7 +218,7 @@ class Cluster:
                 env={"TQDM_DISABLE": "1"},  # one bar, that of this process
             )
         self._client = Client(self._cluster, set_as_default=False)
-        self._client.register_plugin(_share(number))
+        self._client.register_plugin(worker.share(number))
         return self._client
 
 
@@ -207,10 +238,9 @@ class _Sent:
 
     def missing(self, split: chunks.Split) -> None:
         """Send what is missing of a task's chunks, or what comes after them where nothing is."""
-        sha256 = provenance.source_sha256(chunks.module_of(split.job.experiment).__name__)
         for number in split.missing:
             key = f"{split.job.index}-chunk-{number}"
-            given = (split.job, split.chunks[number], sha256)
+            given = (split.job, split.chunks[number], split.sha256)
             self._send(split.job.index, number, key, worker.do_chunk, *given)
         if not split.missing:
             self.last(split)
@@ -219,8 +249,8 @@ class _Sent:
         """Send what all chunks of a task found, to be made into its rows."""
         index, (_, times) = split.job.index, self.lasts.get(split.job.index, (None, 0))
         self.lasts[index] = split, times + 1
-        found = self._placed(split.results())
-        self._send(index, None, f"{index}-last-{times}", worker.do_last, split.job, split.chunks, found)
+        given = (split.job, split.chunks, self._placed(split.results()), split.sha256)
+        self._send(index, None, f"{index}-last-{times}", worker.do_last, *given)
 
     def _placed(self, results: Sequence[chunks.Found]) -> object:
         """Hand what chunks found to a worker; to another where that one is just dying."""
@@ -279,22 +309,6 @@ def _progress(done: int, total: int, shown: bool) -> Iterator[Callable[[], objec
     else:
         with tqdm(desc="chunks", initial=done, total=total, unit="chunk", leave=False) as bar:
             yield bar.update
-
-
-def _share(number: int) -> object:
-    """Return a plugin that keeps each local worker, and what it starts, on cores of its own."""
-    from distributed import WorkerPlugin
-
-    class Share(WorkerPlugin):
-        name = "share of the cores"
-
-        def setup(self, worker: object) -> None:
-            if hasattr(os, "sched_setaffinity"):
-                cores, own = sorted(os.sched_getaffinity(0)), int(worker.name)
-                share = cores[own * len(cores) // number : (own + 1) * len(cores) // number]
-                os.sched_setaffinity(0, share or [cores[own % len(cores)]])
-
-    return Share()
 
 
 def _absolute(job: records.Job) -> records.Job:

@@ -8,8 +8,9 @@ import dataclasses
 import fcntl
 import importlib
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,9 +80,7 @@ def do_chunk(
 ) -> chunks.Found:
     """Do a chunk of a task, by a source of chunks with this digest; the rest as for `do`."""
     dataset = _ready(job, wanted, source)
-    module = chunks.module_of(job.experiment)
-    found = {"source_sha256": module and _source_sha256(module.__name__)}
-    agree(found, {"source_sha256": sha256}, "a worker's chunks", "here")
+    _check_chunks(job, sha256)
     return chunks.run_chunk(job, chunk, dataset)
 
 
@@ -89,11 +88,20 @@ def do_last(
     job: records.Job,
     done: Sequence[object],
     found: Sequence[chunks.Found],
+    sha256: str,
     wanted: Mapping[str, object],
     source: tuple,
 ) -> records.Done:
-    """Return the rows of a task whose chunks are done, and what each found; the rest as for `do`."""
-    return chunks.finish(job, done, found, _ready(job, wanted, source))
+    """Return the rows of a task whose chunks are done, and what each found; the rest as for `do_chunk`."""
+    dataset = _ready(job, wanted, source)
+    _check_chunks(job, sha256)
+    return chunks.finish(job, done, found, dataset)
+
+
+def _check_chunks(job: records.Job, sha256: str) -> None:
+    module = chunks.module_of(job.experiment)
+    found = {"source_sha256": module and _source_sha256(module.__name__)}
+    agree(found, {"source_sha256": sha256}, "a worker's chunks", "here")
 
 
 def _ready(job: records.Job, wanted: Mapping[str, object], source: tuple) -> "Dataset":
@@ -112,17 +120,37 @@ def _ready(job: records.Job, wanted: Mapping[str, object], source: tuple) -> "Da
 
 @contextmanager
 def claimed(checkpoint: Path | None) -> Iterator[Path | None]:
-    """Hand over a task's checkpoint; None where this host does not see the run's folder, or another has it.
+    """Hand over a task's checkpoint; None where this host cannot write beside it, or another has it.
 
     The latter happens when a worker was given up for lost but is not.
     """
-    if checkpoint is None or not checkpoint.with_name(checkpoint.name.partition(".")[0] + ".lock").exists():
+    claim = None
+    with suppress(OSError):
+        if checkpoint and checkpoint.with_name(checkpoint.name.partition(".")[0] + ".lock").exists():
+            claim = checkpoint.with_suffix(".claim.checkpoint").open("w")  # goes with the task's other files
+    if claim is None:
         yield None
         return
-    with checkpoint.with_suffix(".claim.checkpoint").open("w") as handle:  # goes with the task's other files
+    with claim as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield None
         else:
             yield checkpoint
+
+
+def share(number: int) -> object:
+    """Return a plugin that keeps each local worker, and what it starts, on cores of its own."""
+    from distributed import WorkerPlugin
+
+    class Share(WorkerPlugin):
+        name = "share of the cores"
+
+        def setup(self, worker: object) -> None:
+            if hasattr(os, "sched_setaffinity"):
+                cores, own = sorted(os.sched_getaffinity(0)), int(worker.name)
+                share = cores[own * len(cores) // number : (own + 1) * len(cores) // number]
+                os.sched_setaffinity(0, share or [cores[own % len(cores)]])
+
+    return Share()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import chunks, records, training
+from privacy_for_free import chunks, provenance, records, training
 from privacy_for_free.condensation import (
     descent,
     distribution_matching,
@@ -125,6 +125,14 @@ def test_chunks_of_another_run_are_refused(tmp_path, memorable):
     assert chunks.Split.of(given, memorable, META).missing == list(range(1, len(split.chunks)))
     with pytest.raises(descent.CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
         chunks.Split.of(given, memorable, META | {"seed": 4})
+
+
+def test_chunks_of_another_source_are_refused(tmp_path, monkeypatch, memorable):
+    given = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
+    chunks.Split.of(given, memorable, META).keep(0, chunks.Found({"answers": []}, 1.0, 2))
+    monkeypatch.setattr(provenance, "source_sha256", lambda module: "t" * 64)
+    with pytest.raises(descent.CheckpointError, match=r"remove toy-smoke\.1\.chunk-\*\.checkpoint to have"):
+        chunks.Split.of(given, memorable, META)
 
 
 def test_experiments_without_chunks_have_none():
