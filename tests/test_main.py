@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -115,22 +116,33 @@ def test_all_refuses_a_record_that_does_not_fit_before_it_runs_any(tmp_path, mon
     assert ran == []
 
 
-def test_divergence_in_one_run_costs_no_other(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        DivergenceError("step 3: the loss is nan"),
+        ValueError("pool of 8 images: 4 of class 0 asked for, there are 3"),
+        ModuleNotFoundError("accounting needs the package dp_accounting"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_stops_one_run_costs_no_other(tmp_path, monkeypatch, capsys, error):
     small(monkeypatch, "one", "two")
     plain = experiments.get
 
-    def diverges(name):
+    def stops(name):
         module = plain(name)
         if name == "one":
-            module.run_task = lambda *_: (_ for _ in ()).throw(DivergenceError("step 3: the loss is nan"))
+            module.run_task = lambda *_: (_ for _ in ()).throw(error)
         return module
 
-    monkeypatch.setattr(experiments, "get", diverges)
+    monkeypatch.setattr(experiments, "get", stops)
     rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
     assert main(["run", "all", *rest]) == 2
     captured = capsys.readouterr()
-    assert captured.err.splitlines()[-1] == "error: one on fashion_mnist_mini: step 3: the loss is nan"
-    assert "all 1 records are complete" in captured.out
+    assert captured.err.splitlines()[-1] == f"error: one on fashion_mnist_mini: {error}"
+    lines = captured.out.splitlines()
+    assert lines[1] == "1 of 2 records left, 1 not timed yet, 1 failed; now two on fashion_mnist_mini"
+    assert lines[-1] == "1 of 2 records complete, 1 failed"
     assert json.loads((tmp_path / "two" / "fashion_mnist_mini-smoke.json").read_text())["complete"]
 
 
@@ -143,3 +155,20 @@ def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, monkeyp
     assert (
         capsys.readouterr().err.splitlines()[-1].endswith("step 3: the loss is nan; lower the learning rate")
     )
+
+
+def test_a_package_that_is_not_installed_is_one_line_that_names_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "dp_accounting", None)
+    assert main(["run", "private_release", "--device", "cpu", "--results-dir", str(tmp_path)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "needs the package dp_accounting: pip install " in lines[0]
+
+
+def test_stopped_from_the_keyboard_is_one_line(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(linear_dm, "run_task", stop)
+    assert main(["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped; finished tasks are kept"

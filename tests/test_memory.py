@@ -43,3 +43,14 @@ def test_children_count():
             peak.look()
             child.communicate("\n")
         assert 190 * MB < peak.bytes() - alone < 260 * MB
+
+
+def test_process_that_ends_while_it_is_looked_at_has_no_children(monkeypatch):
+    def vanished(self, pattern):
+        yield from ()
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, "glob", vanished)
+    with memory.measured(CPU) as peak:
+        peak.look()
+    assert peak.bytes() > 0

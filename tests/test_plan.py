@@ -18,6 +18,8 @@ def test_time_left_is_estimated_from_what_was_timed_and_says_what_was_not():
     assert plan.time_left(runs) == "3 of 4 records left, about 10 min for 2 of them, 1 not timed yet"
     assert plan.time_left(runs[3:]) == "1 of 1 records left, 1 not timed yet"
     assert plan.time_left(runs[:1]) == "all 1 records are complete"
+    assert plan.time_left(runs[3:], 1) == "1 of 2 records left, 1 not timed yet, 1 failed"
+    assert plan.time_left(runs[:1], 1) == "1 of 2 records complete, 1 failed"
 
 
 def test_what_does_not_apply_is_said_with_the_reason(tmp_path, monkeypatch):
@@ -28,3 +30,11 @@ def test_what_does_not_apply_is_said_with_the_reason(tmp_path, monkeypatch):
     ]
     assert refused[0].startswith("nonlinear_shift on fashion_mnist_mini does not apply: ")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_class_too_small_for_the_pool_is_found_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "NAMES", ("linear_dm", *plan.POOLED))
+    runs, refused = plan.survey("paper", datasets=["fashion_mnist_mini"], results_dir=tmp_path)
+    assert [one.experiment for one in runs] == ["linear_dm"]
+    says = "pool of 50000 images: 5000 of class 0 asked for, there are 1000"
+    assert refused == [f"{name} on fashion_mnist_mini does not apply: {says}" for name in plan.POOLED]

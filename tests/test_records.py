@@ -167,7 +167,7 @@ def test_record_that_does_not_fit_is_refused_and_kept(toy, tmp_path, what):
     assert kept.read_bytes() == before[anew.path]
 
 
-def test_partial_record_of_another_machine_is_not_continued(toy, tmp_path, monkeypatch):
+def test_partial_record_of_another_machine_is_not_continued(toy, tmp_path):
     path = run(toy, tmp_path).path.with_suffix(".json")
     meta = json.loads(path.read_text())
     path.write_text(json.dumps({**meta, "complete": False, "machine": "a Cray-1"}))
@@ -324,6 +324,23 @@ def test_record_that_cannot_be_moved_aside_stays_whole(toy, tmp_path, monkeypatc
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("gone", ["toy_data-laptop.2.json", "toy_data-laptop.1.*"])
+def test_record_that_is_moved_aside_replaces_none_that_is_there(toy, tmp_path, gone):
+    for seed in range(3):
+        run(toy, tmp_path, seed=seed, restart=True)
+    attic = tmp_path / "toy" / "superseded"
+    for path in attic.glob(gone):
+        path.unlink()
+    before = snapshot(attic)
+    run(toy, tmp_path, seed=3, restart=True)
+    after = snapshot(attic)
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in set(after) - set(before)} == {
+        "toy_data-laptop.3.csv",
+        "toy_data-laptop.3.json",
+    }
+
+
 @pytest.mark.parametrize("complete", [True, False])
 def test_record_of_another_format_is_refused_and_kept(toy, tmp_path, complete):
     sidecar = run(toy, tmp_path).path.with_suffix(".json")
@@ -356,6 +373,28 @@ def test_record_with_other_columns_is_refused_and_kept(toy, tmp_path, monkeypatc
     ):
         run(toy, tmp_path)
     assert snapshot(tmp_path) == before
+
+
+def test_folder_that_may_not_be_looked_into_is_one_clear_error(toy, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    says = r"toy_data-laptop\.csv: cannot be looked at \(Permission denied\)"
+    for attempt in (lambda: run(toy, tmp_path), lambda: records.read("toy", "toy_data", "laptop", tmp_path)):
+        with pytest.raises(records.RecordError, match=says):
+            attempt()
+
+
+def test_disk_without_locks_is_one_clear_error(toy, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(records.fcntl, "flock", refuse)
+    says = r"toy_data-laptop\.lock: cannot be locked \(No locks available\); nothing was run.*--results-dir"
+    with pytest.raises(records.RecordError, match=says):
+        run(toy, tmp_path)
+    assert not any((tmp_path / "toy").iterdir())
 
 
 def test_sidecar_that_is_a_folder_is_one_clear_error(toy, tmp_path):
@@ -484,10 +523,12 @@ def test_time_left_without_a_progress_bar(toy, tmp_path, monkeypatch, capsys):
 
 
 def test_largest_prefers_the_larger_profile(toy, tmp_path):
-    assert records.largest("toy", "toy_data", tmp_path) is None
     run(toy, tmp_path, profile="smoke")
+    assert records.largest("toy", "toy_data", tmp_path) is None  # smoke is no result
+    run(toy, tmp_path, profile="paper")
+    assert records.largest("toy", "toy_data", tmp_path).meta["profile"] == "paper"
     run(toy, tmp_path, profile="laptop")
-    assert records.largest("toy", "toy_data", tmp_path).meta["profile"] == "laptop"
+    assert records.largest("toy", "toy_data", tmp_path).meta["profile"] == "paper"
 
 
 def test_stale_record_says_so(toy, tmp_path, monkeypatch):

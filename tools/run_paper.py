@@ -18,7 +18,6 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from privacy_for_free import data, devices, plan, records
-from privacy_for_free.errors import DivergenceError
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = {  # the chapter that makes an experiment's record
@@ -33,7 +32,8 @@ CHAPTERS = {  # the chapter that makes an experiment's record
     "visual_privacy": "can_you_see_anyone",
     "scaling": "scaling",
 }
-FAILURES = (ValueError, data.DataError, records.RecordError)
+FAILURES = (*plan.OF_ONE_RUN, data.DataError, records.RecordError)
+KINDS = {kind.__name__: kind for kind in plan.OF_ONE_RUN}  # by the name that a chapter's error has
 
 
 def all_chapters() -> list[str]:
@@ -43,7 +43,10 @@ def all_chapters() -> list[str]:
 
 
 def execute(chapter: str, out: Path, parameters: dict[str, object]) -> None:
-    """Run one chapter; its progress goes to this terminal. RecordError or DivergenceError where it fails."""
+    """Run one chapter; its progress goes to this terminal.
+
+    Raises one of `plan.OF_ONE_RUN` where that stopped it, and RecordError where anything else did.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
@@ -55,7 +58,7 @@ def execute(chapter: str, out: Path, parameters: dict[str, object]) -> None:
             stderr_file=sys.stderr,
         )
     except PapermillExecutionError as error:
-        kind = DivergenceError if error.ename == "DivergenceError" else records.RecordError
+        kind = KINDS.get(error.ename, records.RecordError)
         raise kind(f"chapter {chapter}: {error.ename}: {error.evalue} (see {out})") from error
     except DeadKernelError as error:
         raise records.RecordError(

@@ -5,14 +5,17 @@ import sys
 from contextlib import ExitStack
 
 from privacy_for_free import cluster, data, devices, experiments, plan, records
-from privacy_for_free.errors import CheckpointError, DivergenceError
+from privacy_for_free.errors import CheckpointError
 
-FAILURES = (ValueError, data.DataError, records.RecordError, CheckpointError, DivergenceError)
+FAILURES = (*plan.OF_ONE_RUN, data.DataError, records.RecordError, CheckpointError)
 ALL = "all"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0, or 2 with one line on standard error for whatever the user can mend."""
+    """Run the command; 0, or 2 with one line on standard error for whatever the user can mend.
+
+    130 where it is stopped from the keyboard: what was finished is kept.
+    """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "list":
         for name in experiments.NAMES:
@@ -25,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     except FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; finished tasks are kept", file=sys.stderr)
+        return 130
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return 2 if failed else 0
@@ -65,7 +71,7 @@ def _checked(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | 
     """Return the cluster, if one is wanted; ValueError for what can be refused before any work."""
     if chosen.experiment == ALL:
         if chosen.restart:
-            raise ValueError("restart with all: name the experiment whose record is to be made anew")
+            raise ValueError("--restart with all: name the experiment whose record is to be made anew")
     else:
         if chosen.experiment not in experiments.NAMES:
             known = ", ".join((*experiments.NAMES, ALL))

@@ -13,9 +13,8 @@ import torch
 
 from privacy_for_free import data, devices, experiments, figures, records
 from privacy_for_free.data.embedded import PER_CLASS
+from privacy_for_free.plan import RECORDED
 from privacy_for_free.randomness import derived_seed
-
-RECORDED = ("fashion_mnist", "cifar10", "fairface")  # the data sets whose records the book carries
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Chapter:
         return pd.DataFrame(rows, columns=list(module.COLUMNS))
 
     def recorded(self, experiment: str) -> dict[str, records.Record]:
-        """The largest record of each recorded data set and of the chapter's own; a run if there is none.
+        """The largest record, smoke apart, of each recorded data set and the chapter's own; else a run.
 
         Chapters draw from these, and say so with `Record.provenance`.
         """

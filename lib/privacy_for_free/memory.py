@@ -83,9 +83,10 @@ def _descendants(pid: int) -> list[int]:
     """Return the ids of a process's children and theirs; none where the system does not list them."""
     found, waiting = [], [pid]
     while waiting:
-        for listed in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                children = [int(word) for word in listed.read_text(encoding="utf-8").split()]
-                found += children
-                waiting += children
+        with suppress(OSError):  # of a process that ends meanwhile
+            for listed in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+                with suppress(OSError):
+                    children = [int(word) for word in listed.read_text(encoding="utf-8").split()]
+                    found += children
+                    waiting += children
     return found

@@ -325,8 +325,8 @@ def read(
 
 
 def largest(experiment: str, dataset: str, results_dir: str | os.PathLike | None = None) -> Record | None:
-    """Return the complete record of the largest profile (paper, laptop, smoke), or None."""
-    for profile in reversed(PROFILES):
+    """Return the complete record of the largest profile (paper, laptop), or None; smoke is for trying out."""
+    for profile in reversed(PROFILES[1:]):
         if (record := read(experiment, dataset, profile, results_dir)) is not None:
             return record
     return None
@@ -343,7 +343,7 @@ class Store:
 
     def exists(self) -> bool:
         """Whether any part of the record is there."""
-        return self.table.exists() or self.sidecar.exists()
+        return _exists(self.table) or _exists(self.sidecar)
 
     def checkpoint(self, task: int) -> Path:
         """The file in which a task may keep its state; it is there only while the task is not done."""
@@ -372,6 +372,13 @@ class Store:
                     raise FileNotFoundError
             except (BlockingIOError, FileNotFoundError):
                 raise RecordError(f"{self.table}: another process is running this record") from None
+            except OSError as error:
+                with suppress(OSError):
+                    lock.unlink()
+                raise RecordError(
+                    f"{lock}: cannot be locked ({error.strerror}); nothing was run. Name another "
+                    "--results-dir, on a disk that has locks"
+                ) from error
             try:
                 yield
             finally:
@@ -380,7 +387,7 @@ class Store:
 
     def write(self, text: str, meta: Mapping[str, object]) -> None:
         """Replace the table, then the sidecar, each at once; in between the table may be one task ahead."""
-        if not self.sidecar.exists():
+        if not _exists(self.sidecar):
             _replace(self.sidecar, _json(meta, text))
         _replace(self.table, text)
         _replace(self.sidecar, _json(meta, text))
@@ -394,30 +401,34 @@ class Store:
                 raise TypeError("not an object")
         except FileNotFoundError:
             raise RecordError(
-                f"{self.sidecar}: missing beside its table; restore it or run with restart"
+                f"{self.sidecar}: missing beside its table; restore it or run with --restart"
             ) from None
         except (OSError, ValueError, TypeError) as error:
             raise RecordError(
-                f"{self.sidecar}: not a record's sidecar ({error}); run with restart"
+                f"{self.sidecar}: not a record's sidecar ({error}); run with --restart"
             ) from error
         if meta.get("format", FORMAT) != FORMAT:
             raise RecordError(
                 f"{self.sidecar}: a record of format {meta['format']}, this version reads format {FORMAT}. "
-                "It was left as it is. Use the version that wrote it, or name another results_dir"
+                "It was left as it is. Use the version that wrote it, or name another --results-dir"
             )
         if missing:
-            raise RecordError(f"{self.sidecar}: {', '.join(missing)} missing; restore it or run with restart")
-        if not self.table.exists() and not meta["complete"]:
+            raise RecordError(
+                f"{self.sidecar}: {', '.join(missing)} missing; restore it or run with --restart"
+            )
+        if not meta["complete"] and not _exists(self.table):
             return meta, ""
         try:
             text = self.table.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecordError(
-                f"{self.table}: not readable ({error}); restore it or run with restart"
+                f"{self.table}: not readable ({error}); restore it or run with --restart"
             ) from error
         known = [text] if meta["complete"] else _one_task_back(text)
         if meta["table_sha256"] not in map(_sha256, known):
-            raise RecordError(f"{self.table}: altered since it was recorded; restore it or run with restart")
+            raise RecordError(
+                f"{self.table}: altered since it was recorded; restore it or run with --restart"
+            )
         return meta, text
 
     def complete(self, wanted: dict, columns: tuple[str, ...]) -> Record | None:
@@ -444,7 +455,7 @@ class Store:
             state = "made" if meta["complete"] else "begun"
             raise RecordError(
                 f"{self.table} was {state} with another {'; '.join(differing)}. It was left as it is. "
-                "Name another results_dir, or run with restart, which moves it into superseded/"
+                "Name another --results-dir, or run with --restart, which moves it into superseded/"
             )
 
     def supersede(self) -> None:
@@ -454,7 +465,7 @@ class Store:
         attic, moved = self.folder / "superseded", []
         try:
             attic.mkdir(exist_ok=True)
-            number = 1 + sum(1 for _ in attic.glob(f"{self.table.stem}.*.json"))
+            number = 1 + max((_number(path) for path in attic.glob(f"{self.table.stem}.*")), default=0)
             for path in (self.table, self.sidecar):
                 if path.exists():
                     aside = attic / f"{path.stem}.{number}{path.suffix}"
@@ -468,6 +479,19 @@ class Store:
             ) from error
         for path in self.folder.glob(f"{self.table.stem}.*.checkpoint"):
             _remove(path)
+
+
+def _number(superseded: Path) -> int:
+    """Return N of a superseded record's NAME.N.csv or NAME.N.json, 0 for any other file."""
+    number = superseded.name.split(".")[1]
+    return int(number) if number.isdecimal() and superseded.suffix in (".csv", ".json") else 0
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be looked at ({error.strerror})") from error
 
 
 def _replace(path: Path, text: str) -> None:
@@ -528,7 +552,7 @@ def _blocks(text: str, columns: tuple[str, ...], path: Path) -> dict[int, str]:
     if tuple(header) != columns:
         raise RecordError(
             f"{path}: columns {', '.join(header)}; expected {', '.join(columns)}. It was left as it is. Name "
-            "another results_dir, or run with restart, which moves it into superseded/"
+            "another --results-dir, or run with --restart, which moves it into superseded/"
         )
     found: dict[int, io.StringIO] = {}
     for row in rows:

@@ -29,7 +29,7 @@ def test_chapters_that_make_records_are_those_that_run_the_experiments(tool, roo
 
 
 @pytest.fixture
-def papermill(tool, tmp_path, monkeypatch):
+def papermill(tool, monkeypatch):
     """A papermill that only remembers; two records of four are there already, one of them in part."""
     states = {("linear_dm", "cifar10"): 4, ("gibbs_ratio", "cifar10"): 2}
     runs = [
@@ -86,6 +86,36 @@ def test_error_of_a_chapter_is_one_line_and_stops(tool, papermill, tmp_path, mon
     assert papermill == ["linear_check"]
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: chapter linear_check: RecordError: x.csv: could not be written (see ")
+
+
+def test_what_stops_one_run_costs_no_other(tool, papermill, tmp_path, monkeypatch, capsys):
+    def fails(path, out, parameters, **options):
+        papermill.append(out.name)
+        if path.stem == "linear_check":
+            raise PapermillExecutionError(3, 3, "", "ValueError", "pool of 8 images: too many", [])
+
+    monkeypatch.setattr(tool.papermill, "execute_notebook", fails)
+    assert tool.main(["--results-dir", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
+    assert papermill == [
+        "linear_check-fashion_mnist.ipynb",
+        "gibbs-fashion_mnist.ipynb",
+        "gibbs-cifar10.ipynb",
+    ]
+    last = capsys.readouterr().err.splitlines()[-1]
+    says = "linear_dm on fashion_mnist: chapter linear_check: ValueError: pool of 8 images: too many (see "
+    assert last.startswith(f"error: {says}")
+
+
+def test_a_chapter_that_diverges_when_it_is_drawn_is_one_line(tool, papermill, tmp_path, monkeypatch, capsys):
+    def fails(path, out, **options):
+        if "-" not in out.name:
+            raise PapermillExecutionError(3, 3, "", "DivergenceError", "step 3: the loss is nan", [])
+
+    monkeypatch.setattr(tool.papermill, "execute_notebook", fails)
+    assert tool.main(["--results-dir", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: chapter ")
+    assert "DivergenceError: step 3: the loss is nan" in last
 
 
 def test_smoke_makes_no_records(tool, capsys):
