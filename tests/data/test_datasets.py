@@ -72,7 +72,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_extra(tmp_path, monke
             (folder / f"fairface_label_{split}.csv").write_text(f"file,gender\n{split}/1.jpg,Male\n")
         with pytest.raises(DataError) as error:
             load(name, tmp_path, download=True)
-        assert f"needs the package {package}: pip install 'privacy-for-free[data]'" in str(error.value)
+        assert f"needs the package {package}: pip install -e '.[data]'" in str(error.value)
 
 
 def test_embedded_and_idx_sets_need_neither_torchvision_nor_pillow_nor_tqdm(idx_files, tmp_path):

@@ -15,7 +15,7 @@ MALE = [1, -1, 1, -1, -1, 1]
 
 @pytest.fixture
 def image_module():
-    return pytest.importorskip("PIL.Image", reason="needs Pillow: pip install 'privacy-for-free[data]'")
+    return pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[data]'")
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_damaged_plain_file_is_not_replaced_by_the_good_gzip_beside_it(idx_fil
         load("mnist", tmp_path)
 
 
-def test_the_other_sets_files_in_the_root_are_passed_over(idx_files, tmp_path, monkeypatch, flip_byte):
+def test_the_other_sets_files_in_the_root_are_passed_over(idx_files, tmp_path, flip_byte):
     idx_files("mnist", tmp_path)
     with pytest.raises(DataError, match="holds another set's files"):
         load("fashion_mnist", tmp_path)

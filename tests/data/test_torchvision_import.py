@@ -53,7 +53,7 @@ def test_an_imported_torchvision_is_left_alone(monkeypatch):
 @pytest.mark.parametrize("attempt_first", [False, True])
 def test_the_import_works_also_after_a_plain_one_failed(attempt_first):
     if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("needs the package torchvision: pip install 'privacy-for-free[data]'")
+        pytest.skip("needs the package torchvision: pip install -e '.[data]'")
     program = """
 import contextlib
 from privacy_for_free._torchvision import import_torchvision

@@ -113,7 +113,7 @@ def load(
         content = _content(name, root.expanduser(), download)
     except ModuleNotFoundError as error:
         raise DataError(
-            f"dataset {name!r} needs the package {error.name}: pip install 'privacy-for-free[data]'"
+            f"dataset {name!r} needs the package {error.name}: pip install -e '.[data]' in a checkout"
         ) from error
     mean, std = _mean_and_std(content.train_images)
     images = {}

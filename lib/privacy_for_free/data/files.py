@@ -1,6 +1,5 @@
 """What every loader shares: the error, the uint8 content, checksums, writing without overwriting."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -110,6 +109,23 @@ def read_npz(path: Path, remedy: str) -> dict[str, np.ndarray]:
         raise DataError(f"{path} is truncated or altered ({error}); {remedy}") from error
 
 
+def _stored(path: Path, key: dict[str, str]) -> dict[str, np.ndarray]:
+    remedy = "delete this cache and load again"
+    stored = read_npz(path, remedy)
+    try:
+        arrays = {name: stored[name] for name in ARRAYS}
+        intact = str(stored["sha256"]) == arrays_sha256(arrays)
+        stored_key = json.loads(str(stored["key"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not a cache of this library ({error}); {remedy}") from error
+    if not intact:
+        raise DataError(f"{path} is altered: its arrays do not have the digest stored beside them; {remedy}")
+    if stored_key != key:
+        changed = ", ".join(name for name in key if stored_key.get(name) != key[name]) or "other fields"
+        raise DataError(f"{path} was made from other files ({changed} changed since); {remedy}")
+    return arrays
+
+
 def cached(
     path: Path, key: dict[str, str], build: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
@@ -117,29 +133,18 @@ def cached(
 
     `key` describes what the arrays are made from. A cache with another key, or whose arrays do not have the
     digest stored beside them, raises DataError; it is neither used nor replaced. A folder that cannot be
-    written to leaves the arrays uncached.
+    written to leaves the arrays uncached. Where another process stores them meanwhile, its cache is used.
     """
-    remedy = "delete this cache and load again"
     if path.exists():
-        stored = read_npz(path, remedy)
-        try:
-            arrays = {name: stored[name] for name in ARRAYS}
-            intact = str(stored["sha256"]) == arrays_sha256(arrays)
-            stored_key = json.loads(str(stored["key"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} is not a cache of this library ({error}); {remedy}") from error
-        if not intact:
-            raise DataError(
-                f"{path} is altered: its arrays do not have the digest stored beside them; {remedy}"
-            )
-        if stored_key != key:
-            changed = ", ".join(name for name in key if stored_key.get(name) != key[name]) or "other fields"
-            raise DataError(f"{path} was made from other files ({changed} changed since); {remedy}")
-        return arrays
+        return _stored(path, key)
     arrays = build()
     about = {"sha256": np.array(arrays_sha256(arrays)), "key": np.array(json.dumps(key))}
-    with contextlib.suppress(OSError):
+    try:
         write_npz(path, arrays | about, compress=False)
+    except DataError:
+        return _stored(path, key)
+    except OSError:
+        pass
     return arrays
 
 
