@@ -123,7 +123,7 @@ PROFILES = {
     "laptop": Parameters(
         ns=(50, 100, 200, 400, 800, 1600),
         extractors=(("convnet", (1, 5, 25)), ("convnet_gelu", (5,)), ("mlp", (1, 5, 25))),
-        replicates=5,
+        replicates=15,
         dm=distribution_matching.Parameters(iterations=40, learning_rate=4.0, width=32, compile=True),
         stops=(1, 2, 5, 15, 40),
         width=16,
