@@ -28,7 +28,7 @@ def test_a_verdict_that_is_not_the_records_is_found(root, tmp_path, verdict):
     notebook(tmp_path, "no_free_lunch", f"Of the claims, **C6 {verdict}**.")
     (line,) = claims.disagreements(tmp_path, root / "data" / "results")
     assert line.startswith(f"no_free_lunch.ipynb: C6 '{verdict}', but the records say 'fails'")
-    assert re.search(r"FashionMNIST: −4\.\d \[−\d\.\d, −0\.\d\]", line)
+    assert re.search(r"FashionMNIST: −4\.\d \[−\d\.\d,\s−0\.\d\]", line)
 
 
 def test_a_silent_chapter_and_an_unknown_claim_are_found(tmp_path):

@@ -73,11 +73,11 @@ def _shown(finding: Finding) -> str:
     form = finding.claim.form
     lines = []
     for name, effect in finding.effects.items():
-        text = form.format(effect.value)
+        text = f"{effect.value:{form}}"
         if effect.low != effect.high:
-            text += f" [{form.format(effect.low)}, {form.format(effect.high)}]"
+            text = figures.interval(effect.value, effect.low, effect.high, form)
         if effect.p_value is not None:
-            text += f", p = {effect.p_value:.2g}"
+            text += f", p\u00a0=\u00a0{effect.p_value:.2g}"
         lines.append(f"{figures.short(name)}: {text}")
     return MINUS.sub("−", "<br>".join(lines)) or "no record"
 

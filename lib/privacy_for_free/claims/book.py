@@ -25,7 +25,7 @@ class Claim:
     rule, why   from the effect to the verdict; the same in words
     chapters    where the evidence is, and the verdict stated
     assuming    what it holds under, where it does so under assumptions
-    form        how the numbers are printed
+    form        how the numbers are printed, a format specification
     """
 
     key: str
@@ -37,7 +37,7 @@ class Claim:
     why: str
     chapters: tuple[str, ...]
     assuming: str = ""
-    form: str = "{:.1f}"
+    form: str = "z.1f"
 
 
 CLAIMS = (
@@ -62,7 +62,7 @@ CLAIMS = (
         why="holds where none is above its bound",
         chapters=("gibbs",),
         assuming="as A1, and one network drawn from a Gibbs posterior is released",
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="A3",
@@ -74,7 +74,7 @@ CLAIMS = (
         why="holds where the interval is at most -0.9; the theorem says -1",
         chapters=("nonlinear_extractors",),
         assuming="as A1, common random numbers, a smooth extractor",
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="A4",
@@ -85,7 +85,7 @@ CLAIMS = (
         rule=below(-0.9, Verdict.ASSUMPTIONS),
         why="as A3",
         chapters=("nonlinear_extractors",),
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="A5",
@@ -187,7 +187,7 @@ CLAIMS = (
         rule=below(1.0),
         why="holds where the interval is at most 1, fails where it is above",
         chapters=("gibbs",),
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="C2",
@@ -218,7 +218,7 @@ CLAIMS = (
         rule=above(-0.1),
         why="holds where the interval is above -0.1, what guessing finds; fails where it is below",
         chapters=("membership",),
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="C4",
@@ -259,7 +259,7 @@ CLAIMS = (
         rule=above(0.1),
         why="holds where the interval is above guessing",
         chapters=("tracing",),
-        form="{:.2f}",
+        form="z.2f",
     ),
     Claim(
         key="B2",
@@ -280,6 +280,6 @@ CLAIMS = (
         rule=lambda e: Verdict.HOLDS if e.value == 100 else Verdict.FAILS,
         why="holds where all do",
         chapters=("price_of_a_guarantee",),
-        form="{:.0f}",
+        form="z.0f",
     ),
 )
