@@ -49,6 +49,16 @@ def recorded(folder: Path) -> Iterator[Path]:
                 yield from (sidecar, sidecar.with_suffix(".csv"))
 
 
+def look() -> str:
+    """SHA-256 over what all pages share."""
+    digest = hashlib.sha256()
+    shared = [ROOT / name for name in ("_config.yml", "_toc.yml", "references.bib")]
+    for path in sorted([*shared, *(ROOT / "chapters" / "_static").rglob("*.*")]):
+        with suppress(FileNotFoundError):
+            digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def cell_seconds() -> int:
     """Return how long a cell may take: `_config.yml` says it."""
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]["timeout"]
@@ -86,7 +96,8 @@ def main() -> int:
         shutil.rmtree(CACHE, ignore_errors=True)
         CACHE.mkdir(exist_ok=True)
         stamp.write_text(now)
-    if not built.exists():  # the builder warns of a page when it reads it, not again when it is up to date
+    # The builder warns of a page, and takes what pages share, only when it makes a page anew.
+    if not built.exists() or built.read_text() != look():
         for name in ("html", ".doctrees"):
             shutil.rmtree(BUILD / name, ignore_errors=True)
     built.unlink(missing_ok=True)
@@ -95,7 +106,7 @@ def main() -> int:
     command = [builder, "build", str(ROOT), "--warningiserror", "--keep-going"]
     status = subprocess.run(command, check=False).returncode
     if status == 0:
-        built.touch()
+        built.write_text(look())
         print(f"\nThe book is built. Open {PAGE}")
     return status
 

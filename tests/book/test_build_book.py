@@ -88,6 +88,15 @@ def test_a_warning_costs_the_pages_and_no_execution(build):
     assert build(0) == (True, True)
 
 
+@pytest.mark.parametrize("name", ["_config.yml", "chapters/_static/book.css"])
+def test_another_look_costs_the_pages_and_no_execution(build, tmp_path, name):
+    build(0)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("second")
+    assert build(0) == (True, False)
+    assert build(0) == (True, True)
+
+
 def test_another_library_is_built_from_nothing(build, tmp_path):
     build(0)
     (tmp_path / "_build" / "paper").mkdir()
