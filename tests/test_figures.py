@@ -47,3 +47,10 @@ def test_panels_have_the_texts_width():
     figure, axes = figures.panels(2, rows=3, height=1.5)
     assert tuple(figure.get_size_inches()) == (figures.WIDTH, 4.5)
     assert len(axes) == 6
+
+
+def test_points_are_percent_with_the_interval_that_stands_beside_them():
+    rows = pd.DataFrame({"tpr": [0.2], "tpr_low": [0.1], "tpr_high": [0.3], "b_low": [0.0], "b_high": [0.5]})
+    (row,) = rows.itertuples()
+    assert figures.points(row, "tpr") == pytest.approx((20, 10, 30))
+    assert figures.points(row, "tpr", "b") == pytest.approx((20, 0, 50))

@@ -13,6 +13,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from privacy_for_free.comparisons import Interval
+
 WIDTH = 7.2  # inches: the width of the book's text column
 COLOURS = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's palette, as seaborn orders it
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -87,6 +89,12 @@ def whiskers(
     """
     ends = rows[[f"{interval or column}_low", f"{interval or column}_high"]].to_numpy().T
     return scale * np.abs(ends - rows[column].to_numpy())
+
+
+def points(row: object, column: str, interval: str | None = None) -> Interval:
+    """The share or difference of shares in a row (of `itertuples`), in percent; columns as for `whiskers`."""
+    names = (column, *(f"{interval or column}_{end}" for end in ("low", "high")))
+    return Interval(*(100 * float(getattr(row, name)) for name in names))
 
 
 def series(index: int) -> dict[str, object]:

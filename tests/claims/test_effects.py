@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from privacy_for_free.claims import effects
+from privacy_for_free.comparisons import Interval
 
 
 def accuracy(mechanism, percents, **columns):
@@ -94,6 +95,11 @@ def test_tails_are_compared_at_one_ratio():
     assert found.value == pytest.approx(-0.5)
     assert found.high == pytest.approx(-0.5 + 0.3 * np.sqrt(2))
     assert effects.over_subset_tpr(pd.DataFrame(rows[:1])) is None
+
+
+def test_a_point_less_a_point_is_a_point():
+    assert effects.apart(Interval(3.0, 3.0, 3.0), Interval(1.0, 1.0, 1.0)) == (2.0, 2.0, 2.0)
+    assert effects.apart(Interval(3.0, 0.0, 6.0), Interval(1.0, -3.0, 5.0)) == pytest.approx((2, -3, 7))
 
 
 def posteriors(replicates, naive, m=(1, 2, 3)):

@@ -43,6 +43,13 @@ def _one(rows: pd.DataFrame, column: str, scale: float = 1.0) -> Effect | None:
     return _effect(Interval(row[column], row[f"{column}_low"], row[f"{column}_high"]), scale)
 
 
+def apart(one: Interval, other: Interval) -> Interval:
+    """Return one - other, whose errors are taken for independent; of two points it is a point."""
+    if one.half + other.half > 0:
+        return comparisons.unpaired(one, other)[0]
+    return Interval(*np.subtract(one, other).tolist())
+
+
 def exact_error(table: pd.DataFrame) -> Effect | None:
     """Return the largest relative error of an exact statement of the proof, as the power of ten it is."""
     rows = table[(table.kind == "exact") & (table.check != "real_initialisation_recovered")]
@@ -226,7 +233,7 @@ def over_subset_tpr(table: pd.DataFrame) -> Effect | None:
             return None
         ends = ("tpr_at_fpr_1e-3", "tpr_bootstrap_low", "tpr_bootstrap_high")
         pair.append(Interval(*(100 * float(own.iloc[0][column]) for column in ends)))
-    return _effect(comparisons.unpaired(*pair)[0])
+    return _effect(apart(*pair))
 
 
 def mean_tpr(table: pd.DataFrame) -> Effect | None:
@@ -260,7 +267,7 @@ def sgd_over_canaries(table: pd.DataFrame) -> Effect | None:
         images = int(row.nonmembers / row.shadows)
         share = rate(round(row.nonmember_accuracy * images), images)
         pair.append(Interval(100 * share.value, 100 * share.low, 100 * share.high))
-    return _effect(comparisons.unpaired(*pair)[0])
+    return _effect(apart(*pair))
 
 
 def _nearest(table: pd.DataFrame, reference: str, init: str, population: str) -> pd.DataFrame:
