@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import conv2d
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 
 
 def times(work: Callable[[], object], repeats: int = 5) -> list[float]:

@@ -19,11 +19,12 @@ import torch
 from _measure import convolution_ceiling, least
 from torch import nn
 
-from privacy_for_free import augmentation, provenance
-from privacy_for_free.condensation import distribution_matching as dm
-from privacy_for_free.condensation.problem import Problem, check, initialise
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.randomness import generator
+from privacy_for_free.condensation import dm
+from privacy_for_free.condensation.problem import Problem, initialise
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
+from privacy_for_free.nets import augmentation
+from privacy_for_free.shadows.halves import random_halves
 
 POOL, CLASSES = 20_000, 10
 SETS = {10: (1, 4, 16, 64), 1: (1, 4, 16, 64)}
@@ -34,7 +35,7 @@ def problem_of(sets: int, ipc: int) -> Problem:
     stream = generator(0, "benchmark")
     images, labels = torch.randn((POOL, 3, 32, 32), generator=stream), torch.arange(POOL) % CLASSES
     membership = random_halves(sets, labels, stream) if sets > 1 else None
-    return check(images, labels, membership, ipc, "real", 0)
+    return Problem.of(images, labels, membership, ipc, "real", 0)
 
 
 class Reference(nn.Sequential):
@@ -75,7 +76,7 @@ def reference(ipc: int, width: int, batch: int) -> float:
 def ours(sets: int, ipc: int, width: int, batch: int) -> tuple[float, int]:
     """Return the seconds of an iteration of all sets, and how many real images pass the network in it."""
     problem = problem_of(sets, ipc)
-    parameters = dm.Parameters(iterations=1, width=width, batch_real=batch, compile=True)
+    parameters = dm.DM(iterations=1, width=width, batch_real=batch, compile=True)
     matcher, images = dm.Matcher(problem, parameters), initialise(problem)[0]
     optimiser, indices = torch.optim.SGD([images], lr=1.0, momentum=0.5), count()
 

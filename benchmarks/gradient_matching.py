@@ -14,10 +14,10 @@ import torch
 from _measure import convolution_ceiling, least
 from torch.nn.functional import avg_pool2d, conv2d, cross_entropy, instance_norm, linear, relu
 
-from privacy_for_free import provenance
-from privacy_for_free.condensation.gradient_matching import Matcher, Parameters, distance
-from privacy_for_free.condensation.problem import Problem, check, initialise
-from privacy_for_free.randomness import generator
+from privacy_for_free.condensation.gradient_matching import GradientMatching, Matcher, distance
+from privacy_for_free.condensation.problem import Problem, initialise
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
 
 
 def logits(theta: dict, images: torch.Tensor) -> torch.Tensor:
@@ -56,7 +56,7 @@ def problem_of(sets: int, ipc: int) -> Problem:
     stream = generator(0, "images")
     images, labels = torch.randn((6000, 3, 32, 32), generator=stream), torch.arange(6000) % 10
     membership = None if sets == 1 else torch.rand((sets, 6000), generator=stream) < 0.5
-    return check(images, labels, membership, ipc, "real", 0)
+    return Problem.of(images, labels, membership, ipc, "real", 0)
 
 
 def report(label: str, taken: float, reference: float, operations: float, top: float) -> None:
@@ -78,7 +78,7 @@ def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
             print(f"width {width}, {ipc} images a class")
             alone = problem_of(1, ipc)
             images = initialise(alone)[0]
-            plain = Parameters(width=width, augmentation="", inner_loop=1)
+            plain = GradientMatching(width=width, augmentation="", inner_loop=1)
             matcher = Matcher(alone, plain)
             forward, theta = matcher.network.operations, matcher.network_of(0)
             matching = forward * 10 * (3 * 256 + 9 * ipc)
@@ -90,7 +90,9 @@ def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
             epoch = least(lambda t=copy, x=flat, y=labels: reference_epoch(t, x, y))
             for compile in (False, True):
                 word = "compiled" if compile else "plain"
-                ours = Matcher(alone, Parameters(width=width, augmentation="", inner_loop=1, compile=compile))
+                ours = Matcher(
+                    alone, GradientMatching(width=width, augmentation="", inner_loop=1, compile=compile)
+                )
                 for match in (0, 1) if ipc > 1 else (0,):
                     taken = least(
                         lambda m=ours, t=theta, x=images, i=match: m.loss_and_gradient(0, i, [t], x)
@@ -100,7 +102,9 @@ def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
                 if ipc > 1:
                     taken = least(lambda m=ours, t=theta, x=images: m.train(0, 0, 0, t, x[0]))
                     report(f"{word}, 1 set, epoch of training", taken, epoch, training, top)
-            shared = Matcher(problem_of(sets, ipc), Parameters(width=width, augmentation="", compile=True))
+            shared = Matcher(
+                problem_of(sets, ipc), GradientMatching(width=width, augmentation="", compile=True)
+            )
             images = initialise(shared.problem)[0]
             taken = least(lambda m=shared, t=theta, x=images: m.loss_and_gradient(0, 0, [t] * sets, x), 1)
             report(f"compiled, {sets} sets, first matching", taken, sets * reference, sets * matching, top)

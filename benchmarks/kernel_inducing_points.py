@@ -16,13 +16,13 @@ import sys
 import torch
 from _measure import product_ceiling
 
-from privacy_for_free import provenance
-from privacy_for_free.condensation.descent import Run
-from privacy_for_free.condensation.kernel_inducing_points import Parameters, accuracy, condense
-from privacy_for_free.condensation.problem import check
+from privacy_for_free.condensation.kip import KIP, accuracy, condense
+from privacy_for_free.condensation.loop import Run
+from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.data import load
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.randomness import generator
+from privacy_for_free.lab import provenance
+from privacy_for_free.shadows.halves import random_halves
 
 POOL, SIZE, TARGETS = 20_000, 3072, 5000
 PUBLISHED = {0: 0.2426, 20: 0.4141, 60: 0.4385, 100: 0.4544, 200: 0.4623, 300: 0.4674}
@@ -34,8 +34,8 @@ def steps(sets: int, ipc: int, count: int) -> list[float]:
     images = torch.randn((POOL, 3, 32, 32), generator=stream)
     labels = torch.arange(POOL) % 10
     membership = random_halves(sets, labels, stream) if sets > 1 else None
-    problem = check(images, labels, membership, ipc, "real", 0)
-    parameters = Parameters(iterations=count, batch_targets=TARGETS, compile=True)
+    problem = Problem.of(images, labels, membership, ipc, "real", 0)
+    parameters = KIP(iterations=count, batch_targets=TARGETS, compile=True)
     condense(problem, parameters)  # compiles
     return sorted(condense(problem, parameters).seconds / count for _ in range(7))
 
@@ -58,8 +58,8 @@ def row(sets: int, ipc: int, count: int) -> None:
 def trace(count: int) -> None:
     """Print the test accuracy of 100 images of CIFAR-10 at the published steps up to `count`."""
     data = load("cifar10", normalise=True)
-    problem = check(data.train_images, data.train_labels, None, 10, "real", 0)
-    parameters, at = Parameters(iterations=count), tuple(step for step in PUBLISHED if step <= count)
+    problem = Problem.of(data.train_images, data.train_labels, None, 10, "real", 0)
+    parameters, at = KIP(iterations=count), tuple(step for step in PUBLISHED if step <= count)
     condensed = condense(problem, parameters, Run(snapshots=at))
     _, labels = condensed.flat()
     for step in at:

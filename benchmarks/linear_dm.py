@@ -10,8 +10,8 @@ import time
 
 import torch
 
-from privacy_for_free import provenance
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
 from privacy_for_free.theory import linear
 
 

@@ -1,7 +1,7 @@
 """How fast shadows are attacked, trained and asked: python benchmarks/membership.py [quick]
 
 1. Scores of all K targets on N examples by online LiRA: one vectorised pass a target (the 63 other models'
-   means and variances, anew for each) against privacy_for_free.attacks.likelihood_ratio, which subtracts each
+   means and variances, anew for each) against privacy_for_free.attacks.lira, which subtracts each
    target from sums over all. Bytes are what the arithmetic must read and write at least once, held against
    this machine's rate of copying memory.
 2. Training K networks on K small sets and asking each about the pool: a plain sequential loop (torch.nn
@@ -19,12 +19,14 @@ import torch
 from _measure import least
 from training import evaluate_plain, module, plain
 
-from privacy_for_free import provenance, shadows
-from privacy_for_free.attacks import likelihood_ratio
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.networks import ConvNet
-from privacy_for_free.randomness import generator
-from privacy_for_free.training import Schedule
+from privacy_for_free import shadows
+from privacy_for_free.attacks import lira
+from privacy_for_free.core.devices import usable_cores
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
+from privacy_for_free.nets.networks import ConvNet
+from privacy_for_free.nets.training import Schedule
+from privacy_for_free.shadows.halves import random_halves
 
 WIDTH, SET, EPOCHS = 16, 100, 100
 
@@ -50,13 +52,13 @@ def attacks(K: int, N: int) -> None:
     values = torch.randn((K, N), generator=generator(0, "statistics"), dtype=torch.float64)
     membership = random_halves(K, torch.arange(N) % 10, generator(0, "halves"))
     torch.testing.assert_close(
-        likelihood_ratio.scores(values[:, :100], membership[:, :100]),
+        lira.scores(values[:, :100], membership[:, :100]),
         a_pass_a_target(values[:, :100], membership[:, :100]),
     )
     began = time.perf_counter()
     a_pass_a_target(values, membership)
     slow = time.perf_counter() - began
-    fast = least(lambda: likelihood_ratio.scores(values, membership))
+    fast = least(lambda: lira.scores(values, membership))
     block = torch.zeros(2**26)
     copy = torch.empty_like(block)
     rate = 2 * block.nbytes / least(lambda: copy.copy_(block))
@@ -96,7 +98,7 @@ def shadow_networks(K: int, N: int, device: torch.device) -> None:
     sequential()
     base = (time.perf_counter() - began) / K
     print(f"  plain loop, {torch.get_num_threads()} threads     {base:12.2f}")
-    cores = shadows.usable_cores()
+    cores = usable_cores()
     few = max(cores, K // 4)
     for compile in (False, True):
         for workers in sorted({1, cores} if device.type == "cpu" else {1}):

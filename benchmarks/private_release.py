@@ -14,11 +14,11 @@ import sys
 import torch
 from _measure import convolution_ceiling, least
 
-from privacy_for_free import provenance
-from privacy_for_free.condensation.problem import check, initialise
+from privacy_for_free.condensation.problem import Problem, initialise
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
-from privacy_for_free.randomness import generator
 
 POOL, CLASSES, IPC = 5000, 10, 10
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Print both, plain and compiled."""
     width = int(sys.argv[1]) if len(sys.argv) > 1 else 32
     images = torch.rand((POOL, 1, 28, 28), generator=generator(0, "benchmark")) * 2 - 1
-    problem = check(images, torch.arange(POOL) % CLASSES, None, IPC, "noise", 0)
+    problem = Problem.of(images, torch.arange(POOL) % CLASSES, None, IPC, "noise", 0)
     counts = torch.full((1, CLASSES), POOL // CLASSES)
     start, ceiling = initialise(problem)[0], convolution_ceiling()
     print(f"{provenance.machine(torch.device('cpu'))}; width {width}, ceiling {ceiling / 1e9:.0f} GFLOP/s")

@@ -1,8 +1,8 @@
 """How fast networks train on small sets: OMP_NUM_THREADS=1 python benchmarks/training.py [quick]
 
 Each row trains the same network on the same images, in this process: with the plain loop (a module, whole
-batches, as published) and with privacy_for_free.training, as it is and compiled. A training step counts as
-three forward passes, and is held against what this machine reaches in the plainest convolution of this
+batches, as published) and with privacy_for_free.nets.training, as it is and compiled. A training step counts
+as three forward passes, and is held against what this machine reaches in the plainest convolution of this
 network: 3x3, 128 channels, channels_last, 32 images of 16 pixels, forward only. `quick` leaves out the width
 of 128 and sets of 500 images. Compiling itself, some seconds once for each shape, is not counted.
 """
@@ -13,10 +13,10 @@ import torch
 from _measure import convolution_ceiling, least
 from torch import nn
 
-from privacy_for_free import provenance
-from privacy_for_free.networks import ConvNet
-from privacy_for_free.randomness import generator
-from privacy_for_free.training import Schedule, accuracy, train
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
+from privacy_for_free.nets.networks import ConvNet
+from privacy_for_free.nets.training import Schedule, accuracy, train
 
 BATCH = 256
 TEST = 512

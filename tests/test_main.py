@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from privacy_for_free import experiments, provenance
+from privacy_for_free import experiments
 from privacy_for_free.__main__ import main
-from privacy_for_free.errors import DivergenceError
-from privacy_for_free.experiments import linear_dm
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.experiments.linear_dm import measure as linear_dm
+from privacy_for_free.lab import provenance
 
 
 def test_list_names_every_experiment(capsys):
@@ -19,7 +20,7 @@ def test_list_names_every_experiment(capsys):
 
 
 def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Parameters((4,), (2,), ((12, 2),), 20_000, 50))
+    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Design((4,), (2,), ((12, 2),), 20_000, 50))
     command = ["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]
     assert main(command) == 0
     table = tmp_path / "linear_dm" / "fashion_mnist_mini-smoke.csv"
@@ -61,7 +62,7 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, says, tmp_path, caps
 
 def small(monkeypatch, *names):
     """Keep a few experiments of two tasks, made up; return the list of the tasks that are run."""
-    grid = linear_dm.Parameters((4,), (2, 3), ((12, 2),), 20_000, 50)
+    grid = linear_dm.Design((4,), (2, 3), ((12, 2),), 20_000, 50)
     for profile in ("smoke", "paper"):
         monkeypatch.setitem(linear_dm.PROFILES, profile, grid)
     monkeypatch.setattr(experiments, "NAMES", names)

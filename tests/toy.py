@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import torch
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 
 NAME = "toy"
 COLUMNS = ("task_name", "value", "count", "note")

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import toy
-from privacy_for_free import provenance
-from privacy_for_free.errors import DivergenceError
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.lab import provenance
 from toy import COLUMNS, PROFILES, Parameters, tasks  # noqa: F401
 
 NAME = "toy_cluster"

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import torch
 
-from privacy_for_free import provenance
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab import provenance
 from toy import PROFILES, Parameters  # noqa: F401
 
 NAME = "toy_spread"

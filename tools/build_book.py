@@ -1,6 +1,7 @@
 """Build the book, after emptying the execution cache if the library or the data changed; say where it is.
 
-There is no book while a verdict in a chapter's prose disagrees with the records (`privacy_for_free.claims`).
+There is no book while a verdict in a chapter's prose disagrees with the records
+(`privacy_for_free.book.claims`).
 
 The cache knows the code cells of a chapter only; the library and the records that they call are known here.
 What was executed stays in the cache when the builder then warns; only the pages are made again.
@@ -84,7 +85,7 @@ def execute() -> None:
 
 def main() -> int:
     """Build; the builder's exit status, or 1 where prose and records disagree."""
-    from privacy_for_free import claims
+    from privacy_for_free.book import claims
 
     wrong = claims.disagreements(ROOT / "chapters", ROOT / "data" / "results")
     if wrong:

@@ -17,7 +17,10 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from privacy_for_free import data, devices, plan, records
+from privacy_for_free import data
+from privacy_for_free.core import devices
+from privacy_for_free.experiments import plan
+from privacy_for_free.lab import records
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = {  # the chapter that makes an experiment's record

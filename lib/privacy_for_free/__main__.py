@@ -4,10 +4,16 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from privacy_for_free import cluster, data, devices, experiments, plan, records
-from privacy_for_free.errors import CheckpointError
+from privacy_for_free import data, experiments
+from privacy_for_free.core import devices
+from privacy_for_free.core.errors import CheckpointError
+from privacy_for_free.experiments import plan
+from privacy_for_free.lab import cluster
+from privacy_for_free.lab.experiment import PROFILES
+from privacy_for_free.lab.record import RESULTS, Record, RecordError, check_profile
+from privacy_for_free.lab.run import run
 
-FAILURES = (*plan.OF_ONE_RUN, data.DataError, records.RecordError, CheckpointError)
+FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError, CheckpointError)
 ALL = "all"
 
 
@@ -18,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "list":
-        for name in experiments.NAMES:
-            print(f"{name}: {experiments.get(name).__doc__.splitlines()[0]}")
+        for experiment in experiments.every():
+            print(f"{experiment.name}: {experiment.summary}")
         return 0
     try:
         with ExitStack() as stack:
@@ -39,30 +45,30 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m privacy_for_free", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
+    making = commands.add_parser(
         "run", help="run an experiment into a record, or go on with one that was cut off"
     )
-    run.add_argument("experiment", help=f"{', '.join(experiments.NAMES)}, or {ALL}")
-    run.add_argument(
+    making.add_argument("experiment", help=f"{', '.join(experiments.NAMES)}, or {ALL}")
+    making.add_argument(
         "--dataset",
         action="append",
         help=f"{', '.join(data.NAMES)} (default: fashion_mnist_mini; with {ALL}: those of the book, and it "
         "may be given several times)",
     )
-    run.add_argument("--profile", default="smoke", help=", ".join(records.PROFILES))
-    run.add_argument("--seed", type=int, default=0)
-    run.add_argument("--device", default="auto", help=", ".join(devices.KNOWN))
-    run.add_argument(
+    making.add_argument("--profile", default="smoke", help=", ".join(PROFILES))
+    making.add_argument("--seed", type=int, default=0)
+    making.add_argument("--device", default="auto", help=", ".join(devices.KNOWN))
+    making.add_argument(
         "--data-root", help="folder of the data sets (default: $PRIVACY_FOR_FREE_DATA, or data/)"
     )
-    run.add_argument(
-        "--results-dir", default=str(records.RESULTS), help="folder of the records (%(default)s)"
+    making.add_argument("--results-dir", default=str(RESULTS), help="folder of the records (%(default)s)")
+    making.add_argument(
+        "--restart", action="store_true", help="move a record that is there aside, begin anew"
     )
-    run.add_argument("--restart", action="store_true", help="move a record that is there aside, begin anew")
-    run.add_argument(
+    making.add_argument(
         "--cluster", help="spread the tasks: local, or a Dask scheduler's address (tcp://host:8786)"
     )
-    run.add_argument("--workers", type=int, help="of cluster local (default: one a core)")
+    making.add_argument("--workers", type=int, help="of cluster local (default: one a core)")
     commands.add_parser("list", help="list the experiments")
     return parser
 
@@ -80,7 +86,7 @@ def _checked(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | 
             raise ValueError(f"dataset {', '.join(chosen.dataset)}: several are allowed with {ALL} only")
     for name in chosen.dataset or ():
         data.check_name(name)
-    records.check_profile(chosen.profile)
+    check_profile(chosen.profile)
     if chosen.cluster is None or chosen.device not in devices.KNOWN:  # workers may have what this host lacks
         devices.resolve(chosen.device)
     if chosen.cluster is None:
@@ -115,8 +121,8 @@ def _run_all(chosen: argparse.Namespace, workers: cluster.Cluster | None) -> lis
 
 def _record(
     chosen: argparse.Namespace, workers: cluster.Cluster | None, experiment: str, dataset: str
-) -> records.Record:
-    return records.run(
+) -> Record:
+    return run(
         experiments.get(experiment),
         data.load(dataset, chosen.data_root),
         chosen.profile,

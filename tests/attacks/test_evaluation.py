@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from privacy_for_free.attacks import evaluation, likelihood_ratio, roc
-from privacy_for_free.attacks.statistics import logit_scaled_confidence, loss
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.randomness import generator
+from privacy_for_free.attacks import evaluation, lira, roc
+from privacy_for_free.attacks.confidences import logit_scaled_confidence, loss
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.shadows.halves import random_halves
 
 ATTACKS = evaluation.NETWORK
 
@@ -156,7 +156,7 @@ def test_examples_in_all_or_no_models_are_left_out():
     membership[1:4, 7], membership[4:, 7] = True, False
     kept = evaluation.usable(membership)
     assert (~kept).nonzero()[:, 0].tolist() == [3, 5, 7]
-    scores = likelihood_ratio.scores(statistics[:, kept], membership[:, kept])
+    scores = lira.scores(statistics[:, kept], membership[:, kept])
     assert scores.shape == (16, 97)
     with pytest.raises(ValueError, match="3 models: allowed are 4 or more"):
         evaluation.usable(membership[:3])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy_for_free.attacks import roc
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 
 CASES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
     lambda rows: len({inside for _, inside in rows}) == 2

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from privacy_for_free import networks
-from privacy_for_free.attacks import roc, synthetic_set, tracing
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.randomness import generator
+from privacy_for_free.attacks import released_images, roc, tracing
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
+from privacy_for_free.shadows.halves import random_halves
 
 
 def some(K=3, N=40, classes=2, d=5):
@@ -47,7 +47,7 @@ def test_same_as_a_loop(shrinkage):
 def test_without_whitening_it_is_the_class_mean_statistic():
     images, labels, released = some()
     known = tracing.fit(images, labels, 2)
-    expected = synthetic_set.class_mean(
+    expected = released_images.class_mean(
         images.reshape(-1, 1, 1, 5), labels, released.reshape(3, 2, 1, 1, 1, 5)
     )
     plain = tracing.statistic(images, labels, released, known.centres)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from privacy_for_free import claims
+from privacy_for_free.book import claims
 
 
 @pytest.fixture

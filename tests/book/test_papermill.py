@@ -8,7 +8,9 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from privacy_for_free import data, devices, records
+from privacy_for_free import data
+from privacy_for_free.core import devices
+from privacy_for_free.lab import records
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
 PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}

@@ -7,7 +7,9 @@ import nbformat
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from privacy_for_free import experiments, plan, records
+from privacy_for_free import experiments
+from privacy_for_free.experiments import plan
+from privacy_for_free.lab import records
 
 
 @pytest.fixture

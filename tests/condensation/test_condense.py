@@ -7,7 +7,7 @@ import torch
 
 from privacy_for_free.condensation import METHODS, condense, default_parameters
 from privacy_for_free.condensation.problem import class_counts
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 
 ITERATIVE = ("dm", "dc", "dsa", "kip")
 QUICK = {

@@ -6,14 +6,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.testing import assert_close
 
-from privacy_for_free import augmentation, compiling
 from privacy_for_free.condensation import gradient_matching
-from privacy_for_free.condensation.descent import DivergenceError, Run
-from privacy_for_free.condensation.gradient_matching import Matcher, Parameters, condense, distance, loops
-from privacy_for_free.condensation.problem import check, initialise
-from privacy_for_free.randomness import generator
+from privacy_for_free.condensation.gradient_matching import (
+    GradientMatching,
+    Matcher,
+    condense,
+    distance,
+    loops,
+)
+from privacy_for_free.condensation.loop import DivergenceError, Run
+from privacy_for_free.condensation.problem import Problem, initialise
+from privacy_for_free.core import compiling
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import augmentation
 
-SMALL = Parameters(iterations=2, outer_loop=2, inner_loop=2, width=4, depth=2, batch_real=5, chunk=4)
+SMALL = GradientMatching(iterations=2, outer_loop=2, inner_loop=2, width=4, depth=2, batch_real=5, chunk=4)
 DC = replace(SMALL, augmentation="")
 
 
@@ -23,7 +30,7 @@ def some_problem(sets=2, ipc=2, channels=3, size=8, classes=2, dtype=torch.float
     labels = torch.arange(count) % classes
     membership = torch.rand((40, count), generator=stream) < 0.6
     rows = list(range(sets)) if names is None else list(names)
-    return check(images, labels, membership[rows], ipc, "real", 7, classes, names)
+    return Problem.of(images, labels, membership[rows], ipc, "real", 7, classes, names)
 
 
 def published_logits(theta, images):
@@ -238,7 +245,7 @@ def test_matching_makes_noise_like_the_data(network, depth):
     patterns = torch.randn((2, 1, 8, 8), generator=stream)
     labels = torch.arange(40) % 2
     images = patterns[labels] + 0.3 * torch.randn((40, 1, 8, 8), generator=stream)
-    problem = check(images, labels, None, 1, "noise", 0)
+    problem = Problem.of(images, labels, None, 1, "noise", 0)
     parameters = replace(
         DC, network=network, depth=depth, iterations=100, outer_loop=1, width=16, batch_real=20
     )
@@ -274,7 +281,7 @@ def test_published_loops():
         (50, 10),
     ]
     assert (loops(2), loops(49), loops(500)) == ((1, 1), (40, 15), (50, 10))
-    defaults = Matcher(some_problem(ipc=10, count=80), Parameters(width=4, depth=2))
+    defaults = Matcher(some_problem(ipc=10, count=80), GradientMatching(width=4, depth=2))
     assert (defaults.outer_loop, defaults.inner_loop) == (10, 50)
 
 
@@ -295,9 +302,9 @@ def test_published_loops():
 )
 def test_bad_parameters_are_refused(name, value):
     with pytest.raises(ValueError, match=name if name != "augmentation" else "'blur'"):
-        Parameters(**{name: value})
+        GradientMatching(**{name: value})
 
 
 def test_a_depth_for_a_network_without_one_is_refused():
     with pytest.raises(ValueError, match="depth 2: network 'linear' has none"):
-        gradient_matching.condense(some_problem(), Parameters(network="linear", depth=2))
+        gradient_matching.condense(some_problem(), GradientMatching(network="linear", depth=2))

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy_for_free.condensation.problem import check, class_counts, initialise
-from privacy_for_free.randomness import generator
+from privacy_for_free.condensation.problem import Problem, class_counts, initialise
+from privacy_for_free.core.randomness import generator
 
 
 def pool(count=24, channels=1, size=6, classes=3, dtype=torch.float32):
@@ -59,12 +59,12 @@ def test_one_clear_error(changes, message):
     images, labels = pool()
     given_ = {"images": images, "labels": labels, "membership": None, "ipc": 2, "init": "real", "seed": 0}
     with pytest.raises(ValueError, match=message):
-        check(**(given_ | changes))
+        Problem.of(**(given_ | changes))
 
 
 def test_noise_needs_no_more_images_than_one_a_class():
     images, labels = pool()
-    problem = check(images, labels, None, 50, "noise", 0)
+    problem = Problem.of(images, labels, None, 50, "noise", 0)
     synthetic, initial = initialise(problem)
     assert synthetic.shape == (1, 3, 50, 1, 6, 6)
     assert bool((initial == -1).all())
@@ -83,7 +83,7 @@ def test_real_images_are_members_of_their_class_once(sets, ipc, channels, size, 
     images, labels = pool(30, channels, size, classes)
     membership = torch.rand((sets, 30), generator=generator(seed, "members")) < 0.5
     membership[:, : 3 * classes] = True
-    problem = check(images, labels, membership, ipc, "real", seed)
+    problem = Problem.of(images, labels, membership, ipc, "real", seed)
     synthetic, initial = initialise(problem)
     assert torch.equal(synthetic, images[initial])
     assert synthetic.shape == problem.shape
@@ -98,12 +98,12 @@ def test_a_set_starts_the_same_whoever_is_there(init):
     images, labels = pool()
     membership = torch.rand((5, 24), generator=generator(1, "members")) < 0.7
     membership[:, :9] = True
-    together = initialise(check(images, labels, membership, 2, init, 7, names=(4, 1, 9, 2, 5)))
-    alone = initialise(check(images, labels, membership[2:3], 2, init, 7, names=(9,)))
+    together = initialise(Problem.of(images, labels, membership, 2, init, 7, names=(4, 1, 9, 2, 5)))
+    alone = initialise(Problem.of(images, labels, membership[2:3], 2, init, 7, names=(9,)))
     for whole, part in zip(together, alone, strict=True):
         assert torch.equal(whole[2], part[0])
     assert not torch.equal(together[0][0], together[0][1])
-    other = initialise(check(images, labels, membership[2:3], 2, init, 8, names=(9,)))
+    other = initialise(Problem.of(images, labels, membership[2:3], 2, init, 8, names=(9,)))
     assert not torch.equal(other[0], alone[0])
 
 
@@ -113,7 +113,7 @@ def test_matched_noise_has_the_mean_and_spread_of_its_own_members():
     membership = torch.zeros((2, 400), dtype=torch.bool)
     membership[0, ::4] = membership[1, 1::4] = True
     membership[:, :2] = True
-    synthetic, _ = initialise(check(images, labels, membership, 300, "noise_matched", 0))
+    synthetic, _ = initialise(Problem.of(images, labels, membership, 300, "noise_matched", 0))
     for k in range(2):
         own = images[membership[k]].transpose(0, 1).flatten(1)
         made = synthetic[k].flatten(0, 1).transpose(0, 1).flatten(1)

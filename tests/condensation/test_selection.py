@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy_for_free import networks
-from privacy_for_free.condensation.problem import check, initialise
+from privacy_for_free.condensation.problem import Problem, initialise
 from privacy_for_free.condensation.selection import select_full, select_herding, select_random_subset
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
 
 CLASSES = 3
 
@@ -31,7 +31,7 @@ def halves(sets, count, seed=0):
 
 def problem(sets=2, ipc=4, init="real", names=None, seed=0, **kwargs):
     images, labels = pool(**kwargs)
-    return check(images, labels, halves(sets, len(images)), ipc, init, seed, names=names)
+    return Problem.of(images, labels, halves(sets, len(images)), ipc, init, seed, names=names)
 
 
 def check_members(problem, condensed):
@@ -81,7 +81,7 @@ def test_herding_of_all_members_takes_them_all_and_a_mean_on_the_line():
         assert torch.equal(condensed.initial[k].flatten().sort().values, given.membership[k].nonzero()[:, 0])
     # Pixels 0, 1, 2, 3, 10 have mean 3.2. Means of choices: 3, 2.5, 2, then 4 with the 10, 1.5 with the 0.
     images = torch.tensor([0.0, 1, 2, 3, 10])[:, None, None, None]
-    one = check(images, torch.zeros(5, dtype=torch.int64), None, 4, "real", 0)
+    one = Problem.of(images, torch.zeros(5, dtype=torch.int64), None, 4, "real", 0)
     assert select_herding(one, "pixels").initial.flatten().tolist() == [3, 2, 1, 4]
 
 
@@ -117,10 +117,10 @@ def test_members_only_and_whichever_others_share_the_run(sets, ipc, seed, method
     images, labels = pool(seed=seed)
     membership = halves(sets, len(images), seed)
     names = tuple(range(10, 10 + sets))
-    given = check(images, labels, membership, ipc, "real", seed, names=names)
+    given = Problem.of(images, labels, membership, ipc, "real", seed, names=names)
     condensed = choose(given)
     check_members(given, condensed)
-    last = check(images, labels, membership[-1:], ipc, "real", seed, names=names[-1:])
+    last = Problem.of(images, labels, membership[-1:], ipc, "real", seed, names=names[-1:])
     assert torch.equal(choose(last).initial[0], condensed.initial[-1])
 
 
@@ -134,4 +134,4 @@ def test_bad_input_is_named():
     membership = halves(2, len(images))
     membership[1, (labels == 2).nonzero()[:, 0]] = True
     with pytest.raises(ValueError, match="set 1 holds 12 of class 2: allowed is the same number"):
-        select_full(check(images, labels, membership, 1, "real", 0))
+        select_full(Problem.of(images, labels, membership, 1, "real", 0))

@@ -17,7 +17,7 @@ def no_default_data_root(monkeypatch):
 @pytest.fixture
 def torchvision_datasets():
     try:
-        from privacy_for_free._torchvision import import_torchvision
+        from privacy_for_free.data.torchvision_import import import_torchvision
 
         return import_torchvision().datasets
     except ModuleNotFoundError as error:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from privacy_for_free import _torchvision
+from privacy_for_free.data import torchvision_import
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_schemas_are_declared_only_where_the_extension_does_not_load(unimported,
             raise OSError("libcudart.so: cannot open shared object file")
 
     monkeypatch.setattr(torch.ops, "load_library", load_library)
-    monkeypatch.setattr(_torchvision, "_declare_operators", lambda: declared.append(True))
-    assert _torchvision.import_torchvision() == "module torchvision"
+    monkeypatch.setattr(torchvision_import, "_declare_operators", lambda: declared.append(True))
+    assert torchvision_import.import_torchvision() == "module torchvision"
     assert tried == [str(Path("somewhere") / "torchvision" / "_C.so")]
     assert declared == ([] if loads else [True])
 
@@ -46,8 +46,10 @@ def test_schemas_are_declared_only_where_the_extension_does_not_load(unimported,
 def test_an_imported_torchvision_is_left_alone(monkeypatch):
     stand_in = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
-    monkeypatch.setattr(_torchvision, "_extension_loads", lambda package: pytest.fail("tried the extension"))
-    assert _torchvision.import_torchvision() is stand_in
+    monkeypatch.setattr(
+        torchvision_import, "_extension_loads", lambda package: pytest.fail("tried the extension")
+    )
+    assert torchvision_import.import_torchvision() is stand_in
 
 
 @pytest.mark.parametrize("attempt_first", [False, True])
@@ -56,14 +58,14 @@ def test_the_import_works_also_after_a_plain_one_failed(attempt_first):
         pytest.skip("needs the package torchvision: pip install -e '.[data]'")
     program = """
 import contextlib
-from privacy_for_free._torchvision import import_torchvision
+from privacy_for_free.data.torchvision_import import import_torchvision
 if ATTEMPT:
     with contextlib.suppress(RuntimeError):
         import torchvision
 assert import_torchvision() is import_torchvision()
 print(import_torchvision().datasets.CIFAR10.__name__)
 """
-    library = str(Path(_torchvision.__file__).parents[1])
+    library = str(Path(torchvision_import.__file__).parents[1])
     command = [sys.executable, "-W", "error", "-c", program.replace("ATTEMPT", str(attempt_first))]
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=library)
     assert output.stdout == "CIFAR10\n"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import data, records, shadows
-from privacy_for_free.experiments import canaries as experiment
+from privacy_for_free import data, shadows
+from privacy_for_free.experiments.canaries import measure as experiment
+from privacy_for_free.experiments.common import scaled_publicly
+from privacy_for_free.lab import records
 
 CPU = torch.device("cpu")
 SMOKE = experiment.PROFILES["smoke"]
@@ -26,7 +28,7 @@ def table(dataset):
 
 @pytest.fixture(scope="module")
 def drawn(dataset):
-    images, _ = experiment.public(dataset, CPU)
+    images, _ = scaled_publicly(dataset, CPU)
     return shadows.draw(images, dataset.train_labels, 400, 8, 5, 10)
 
 

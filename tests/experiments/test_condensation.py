@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import augmentation, records, training
-from privacy_for_free.condensation import distribution_matching, gradient_matching, kernel_inducing_points
-from privacy_for_free.experiments import condensation as experiment
-from privacy_for_free.randomness import generator
+from privacy_for_free.condensation import dm as distribution_matching
+from privacy_for_free.condensation import gradient_matching, kip
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.condensation import measure as experiment
+from privacy_for_free.lab import records
+from privacy_for_free.nets import augmentation, training
 
 CPU = torch.device("cpu")
 TIMES = ["seconds", "train_seconds"]
@@ -37,9 +39,9 @@ def dataset(name="toy"):
 
 SMALL = dataclasses.replace(
     experiment.PROFILES["smoke"],
-    dm=distribution_matching.Parameters(iterations=4, batch_real=10, width=4),
-    dsa=gradient_matching.Parameters(iterations=2, batch_real=8, width=4, inner_loop=1),
-    kip=kernel_inducing_points.Parameters(iterations=3, batch_targets=20),
+    dm=distribution_matching.DM(iterations=4, batch_real=10, width=4),
+    dsa=gradient_matching.GradientMatching(iterations=2, batch_real=8, width=4, inner_loop=1),
+    kip=kip.KIP(iterations=3, batch_targets=20),
     schedule=training.Schedule(epochs=40, learning_rate=0.1),
     full_schedule=training.Schedule(epochs=20, learning_rate=0.1),
 )

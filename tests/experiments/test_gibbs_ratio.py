@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from privacy_for_free import data
-from privacy_for_free.experiments import gibbs_ratio
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.gibbs_ratio import measure as gibbs_ratio
 from privacy_for_free.theory import gibbs
 
 CPU = torch.device("cpu")

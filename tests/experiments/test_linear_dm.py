@@ -5,16 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from privacy_for_free import records
-from privacy_for_free.experiments import linear_dm
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.linear_dm import measure as linear_dm
+from privacy_for_free.lab import records
 from privacy_for_free.theory import linear
 
 IMAGES = torch.rand((40, 3, 8, 8), generator=generator(0, "toy images"))
 DATA = SimpleNamespace(
     name="toy", sha256="0" * 64, normalised=False, classes=("a", "b"), of_class=lambda index: IMAGES + index
 )
-SMALL = linear_dm.Parameters((2, 4), (3, 7), ((12, 1), (40, 3)), normals=300_000, chains=300)
+SMALL = linear_dm.Design((2, 4), (3, 7), ((12, 1), (40, 3)), normals=300_000, chains=300)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_more_images_than_there_are():
 
 
 def test_runs_through_records(monkeypatch):
-    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Parameters((4,), (2,), ((12, 2),), 20_000, 50))
+    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Design((4,), (2,), ((12, 2),), 20_000, 50))
     record = records.run(linear_dm, DATA, "smoke", progress=False)
     assert record.meta["complete"]
     assert set(record.table.kind) == {"exact", "statistical"}

@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import records, training
-from privacy_for_free.condensation import distribution_matching, gradient_matching, kernel_inducing_points
-from privacy_for_free.experiments import membership as experiment
+from privacy_for_free.condensation import dm, gradient_matching, kip
+from privacy_for_free.experiments.membership import measure as experiment
+from privacy_for_free.lab import records
+from privacy_for_free.nets import training
 
 CPU = torch.device("cpu")
 TIMES = ["condense_seconds", "train_seconds"]
 
 
-SMALL = experiment.Parameters(
+SMALL = experiment.Design(
     pool=200,
     shadows=12,
     fewer=(8,),
@@ -29,9 +30,9 @@ SMALL = experiment.Parameters(
         ("full", "real", experiment.FULL, 12),
     ),
     width=16,
-    dm=distribution_matching.Parameters(iterations=0, batch_real=8, width=4),
-    dsa=gradient_matching.Parameters(iterations=1, batch_real=8, width=4, inner_loop=1, outer_loop=1),
-    kip=kernel_inducing_points.Parameters(iterations=1, batch_targets=20),
+    dm=dm.DM(iterations=0, batch_real=8, width=4),
+    dsa=gradient_matching.GradientMatching(iterations=1, batch_real=8, width=4, inner_loop=1, outer_loop=1),
+    kip=kip.KIP(iterations=1, batch_targets=20),
     schedule=training.Schedule(epochs=40, learning_rate=0.03),
     full_schedule=training.Schedule(epochs=60, learning_rate=0.05, batch=32),
     resamples=200,

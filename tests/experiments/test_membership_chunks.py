@@ -6,19 +6,17 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import chunks, provenance, records, training
-from privacy_for_free.condensation import (
-    descent,
-    distribution_matching,
-    gradient_matching,
-    kernel_inducing_points,
-)
-from privacy_for_free.experiments import membership, membership_chunks
+from privacy_for_free.condensation import dm, gradient_matching, kip
+from privacy_for_free.core import progress
+from privacy_for_free.experiments.membership import chunks as membership_chunks
+from privacy_for_free.experiments.membership import measure as membership
+from privacy_for_free.lab import chunks, provenance, records
+from privacy_for_free.nets import training
 
 CPU = torch.device("cpu")
 META = dict.fromkeys((*records.IDENTITY, "machine", "versions"), "any")
 TIMES = ["condense_seconds", "train_seconds"]
-PARAMETERS = membership.Parameters(
+PARAMETERS = membership.Design(
     pool=200,
     shadows=12,
     fewer=(8,),
@@ -31,9 +29,9 @@ PARAMETERS = membership.Parameters(
         ("full", "real", membership.FULL, 12),
     ),
     width=16,
-    dm=distribution_matching.Parameters(iterations=3, batch_real=8, width=4),
-    dsa=gradient_matching.Parameters(iterations=2, batch_real=8, width=4, inner_loop=1, outer_loop=1),
-    kip=kernel_inducing_points.Parameters(iterations=3, batch_targets=20),
+    dm=dm.DM(iterations=3, batch_real=8, width=4),
+    dsa=gradient_matching.GradientMatching(iterations=2, batch_real=8, width=4, inner_loop=1, outer_loop=1),
+    kip=kip.KIP(iterations=3, batch_targets=20),
     schedule=training.Schedule(epochs=4, learning_rate=0.03),
     full_schedule=training.Schedule(epochs=2, learning_rate=0.05, batch=32),
     resamples=50,
@@ -60,7 +58,7 @@ def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, 
     assert split.missing == []
     again = chunks.Split.of(split.job, data, META)
     assert again.missing == []
-    steps, work = [], descent._bar
+    steps, work = [], progress.bar
 
     def nothing_to_train(*given):
         raise AssertionError("a network was trained again")
@@ -70,7 +68,7 @@ def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, 
         return work(indices, *given)
 
     monkeypatch.setattr(training, "train", nothing_to_train)
-    monkeypatch.setattr(descent, "_bar", counted)
+    monkeypatch.setattr(progress, "bar", counted)
     done = chunks.finish(again.job, again.chunks, again.results(), data)
     assert not any(steps)  # all of them are behind the checkpoints
     table = records._frame(records._table_text((*membership.COLUMNS, "task"), {0: done.block}))
@@ -123,7 +121,7 @@ def test_chunks_of_another_run_are_refused(tmp_path, memorable):
     split = chunks.Split.of(given, memorable, META)
     split.keep(0, chunks.Found({"answers": []}, 1.0, 2))
     assert chunks.Split.of(given, memorable, META).missing == list(range(1, len(split.chunks)))
-    with pytest.raises(descent.CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
+    with pytest.raises(loop.CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
         chunks.Split.of(given, memorable, META | {"seed": 4})
 
 
@@ -131,7 +129,7 @@ def test_chunks_of_another_source_are_refused(tmp_path, monkeypatch, memorable):
     given = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
     chunks.Split.of(given, memorable, META).keep(0, chunks.Found({"answers": []}, 1.0, 2))
     monkeypatch.setattr(provenance, "source_sha256", lambda module: "t" * 64)
-    with pytest.raises(descent.CheckpointError, match=r"remove toy-smoke\.1\.chunk-\*\.checkpoint to have"):
+    with pytest.raises(loop.CheckpointError, match=r"remove toy-smoke\.1\.chunk-\*\.checkpoint to have"):
         chunks.Split.of(given, memorable, META)
 
 

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import condensation, exponents, networks
-from privacy_for_free.condensation import distribution_matching
-from privacy_for_free.experiments import nonlinear_shift as experiment
-from privacy_for_free.randomness import generator
+from privacy_for_free import condensation
+from privacy_for_free.condensation import dm
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.nonlinear_shift import measure as experiment
+from privacy_for_free.nets import networks
+from privacy_for_free.stats import slopes
 
 CPU = torch.device("cpu")
 
@@ -30,7 +32,7 @@ def dataset(count=160):
 SMALL = dataclasses.replace(
     experiment.PROFILES["smoke"],
     ns=(10, 20, 40),
-    dm=distribution_matching.Parameters(iterations=3, learning_rate=4.0, width=4, augmentation=""),
+    dm=dm.DM(iterations=3, learning_rate=4.0, width=4, augmentation=""),
     width=4,
 )
 
@@ -57,7 +59,7 @@ def test_first_step_moves_by_the_target_and_falls_as_one_over_n(table):
         own = own.sort_values("n")
         ratio = own["shift"].to_numpy() * own.n.to_numpy()
         assert ratio.max() / ratio.min() < 2
-    fitted = exponents.exponent(rows)
+    fitted = slopes.exponent(rows)
     assert fitted.value == pytest.approx(-1, abs=0.2)
 
 
@@ -152,7 +154,7 @@ def test_sets_are_nested_and_lack_only_x():
 def test_kill_and_resume_within_a_task(tmp_path, monkeypatch):
     data, task = dataset(), experiment.Task("convnet", 2, 0)
     whole = experiment.run_task(task, SMALL, data, 0, CPU)
-    real = distribution_matching.Matcher.loss_and_gradient
+    real = dm.Matcher.loss_and_gradient
 
     def broken(self, index, images):
         if index == 2:
@@ -160,12 +162,12 @@ def test_kill_and_resume_within_a_task(tmp_path, monkeypatch):
         return real(self, index, images)
 
     monkeypatch.setattr(experiment, "Run", partial(condensation.Run, every=1))
-    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", broken)
+    monkeypatch.setattr(dm.Matcher, "loss_and_gradient", broken)
     path = tmp_path / "task.checkpoint"
     with pytest.raises(KeyboardInterrupt):
         experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
     assert path.exists()
-    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", real)
+    monkeypatch.setattr(dm.Matcher, "loss_and_gradient", real)
     resumed = experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
     for one, other in zip(whole, resumed, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}

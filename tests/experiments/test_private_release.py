@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import data, records
-from privacy_for_free.experiments import private_release as experiment
+from privacy_for_free import data
+from privacy_for_free.experiments.private_release import measure as experiment
+from privacy_for_free.experiments.common import scaled_publicly
+from privacy_for_free.lab import records
 from privacy_for_free.private.accounting import Mechanism
 
 CPU = torch.device("cpu")
@@ -75,11 +77,11 @@ def test_a_released_set_is_the_mechanisms_own(dataset):
     again = experiment.run_task(task, SMALL, dataset, 3, CPU)
     keep = [c for c in experiment.COLUMNS if not c.endswith("seconds")]
     pd.testing.assert_frame_equal(pd.DataFrame(first)[keep], pd.DataFrame(again)[keep])
-    images, _ = experiment.public(dataset, CPU)
+    images, _ = scaled_publicly(dataset, CPU)
     assert float(images.min()) == -1
     assert float(images.max()) == 1
     standardised = data.load("fashion_mnist_mini", normalise=True)
-    torch.testing.assert_close(experiment.public(standardised, CPU)[0], images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(scaled_publicly(standardised, CPU)[0], images, rtol=0, atol=1e-5)
 
 
 def test_a_killed_task_goes_on_where_it_was(dataset, tmp_path, monkeypatch):

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy_for_free import costs, data, networks
-from privacy_for_free.attacks import likelihood_ratio
-from privacy_for_free.experiments import scaling as experiment
+from privacy_for_free import data
+from privacy_for_free.attacks import lira
+from privacy_for_free.book import budget
+from privacy_for_free.experiments.scaling import measure as experiment
+from privacy_for_free.nets import networks
 
 CPU = torch.device("cpu")
 SMOKE = experiment.PROFILES["smoke"]
@@ -89,7 +91,7 @@ def test_lira_costs_a_number_of_operations_for_each_target_and_example():
         stream = torch.Generator().manual_seed(K + n)
         values = torch.randn((K, n), generator=stream, dtype=torch.float64)
         inside = torch.rand((K, n), generator=stream).argsort(0) < K // 2
-        return experiment.flops(lambda: likelihood_ratio.scores(values, inside))
+        return experiment.flops(lambda: lira.scores(values, inside))
 
     each = count(16, 60) - count(16, 40) - count(8, 60) + count(8, 40)  # all that is not of K times n is gone
     assert each % (8 * 20) == 0
@@ -104,7 +106,7 @@ def test_lira_reads_statistics_and_members_and_writes_scores(table):
 
 
 def test_exponents_of_what_is_counted(table):
-    found = costs.exponents(table).set_index(["operation", "variable"])
+    found = budget.exponents(table).set_index(["operation", "variable"])
     for cell in (("lira", "K"), ("lira", "n"), ("training", "m")):
         assert found.work[cell] == pytest.approx(1, abs=0.05)
     assert 0.8 < found.work["class_mean", "n"] <= 1

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free import records, shadows
-from privacy_for_free.condensation import distribution_matching
-from privacy_for_free.data.membership import random_halves
-from privacy_for_free.experiments import tracing as experiment
-from privacy_for_free.experiments.condensation import standardised
-from privacy_for_free.randomness import generator
+from privacy_for_free import shadows
+from privacy_for_free.condensation import dm
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.tracing import measure as experiment
+from privacy_for_free.experiments.common import standardised
+from privacy_for_free.lab import records
+from privacy_for_free.shadows.halves import random_halves
 from privacy_for_free.theory import linear
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def dataset(train=280, test=120):
     )  # fmt: skip
 
 
-SMALL = experiment.Parameters(
+SMALL = experiment.Design(
     ns=(20, 50, 1000),
     factors=(2,),
     linear_ns=(50,),
@@ -42,7 +43,7 @@ SMALL = experiment.Parameters(
     targets=40,
     dm_ns=(20, 1000),
     ipcs=(2,),
-    dm=distribution_matching.Parameters(iterations=0, batch_real=8, width=4),
+    dm=dm.DM(iterations=0, batch_real=8, width=4),
     dm_targets=12,
     extractors=2,
     features=12,

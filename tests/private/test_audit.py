@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from privacy_for_free.attacks.audit import epsilon_lower_bound
+from privacy_for_free.attacks.epsilon import epsilon_lower_bound
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.private import worst_case
 from privacy_for_free.private.accounting import Mechanism, calibrate
 from privacy_for_free.private.audit import _bounds, audit
 from privacy_for_free.private.noisy_condensation import sums
-from privacy_for_free.randomness import generator
 
 
 def mean_release(noise_multiplier, seed, bound=2.0, others=20):

@@ -8,18 +8,18 @@ import torch
 from scipy import stats
 from torch import nn
 
-from privacy_for_free.condensation.problem import check
+from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.private import dp_merf
 from privacy_for_free.private.accounting import Mechanism
-from privacy_for_free.randomness import generator
 
-SMALL = dp_merf.Parameters(noise_multiplier=0.0, features=40, length_scale=2.0, hidden=(16, 8), batch=20)
+SMALL = dp_merf.DPMERF(noise_multiplier=0.0, features=40, length_scale=2.0, hidden=(16, 8), batch=20)
 
 
 def problem(sets=2, ipc=3, classes=3, count=60, size=4, seed=0, dtype=torch.float64):
     images = torch.rand((count, 1, size, size), generator=generator(seed, "pool"), dtype=dtype) * 2 - 1
     membership = torch.rand((sets, count), generator=generator(seed, "halves")) < 0.7
-    return check(images, torch.arange(count) % classes, membership, ipc, "noise", 5)
+    return Problem.of(images, torch.arange(count) % classes, membership, ipc, "noise", 5)
 
 
 def test_features_have_norm_1_and_approximate_the_gaussian_kernel():
@@ -80,7 +80,7 @@ def test_the_noise_has_the_stated_spread():
 
 
 def test_default_noise_is_epsilon_1():
-    epsilon = dp_merf.Parameters().mechanism.epsilon(1e-5, "analytic")
+    epsilon = dp_merf.DPMERF().mechanism.epsilon(1e-5, "analytic")
     assert 0.99 < epsilon <= 1
 
 
@@ -115,8 +115,8 @@ def test_the_generator_learns_the_classes_from_the_release():
     labels = torch.arange(300) % 3
     stream = generator(0, "pool")
     images = levels[labels][:, None, None, None] + 0.05 * torch.randn((300, 1, 4, 4), generator=stream)
-    case = check(images, labels, None, 6, "noise", 1)
-    parameters = dp_merf.Parameters(
+    case = Problem.of(images, labels, None, 6, "noise", 1)
+    parameters = dp_merf.DPMERF(
         noise_multiplier=1.0, features=200, length_scale=2.0, hidden=(32, 16), epochs=40, batch=60
     )
     made = dp_merf.generate(case, parameters)

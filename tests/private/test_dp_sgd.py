@@ -13,14 +13,14 @@ from scipy import stats
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from privacy_for_free import networks, training
-from privacy_for_free.errors import DivergenceError
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks, training
 from privacy_for_free.private import dp_sgd
 from privacy_for_free.private.accounting import Mechanism
-from privacy_for_free.randomness import generator
 
 NETWORK = networks.ConvNet(1, 8, 3, width=4)
-SMALL = dp_sgd.Parameters(0.8, bound=0.3, sample=10, steps=3, learning_rate=0.2, momentum=0.5, chunk=4)
+SMALL = dp_sgd.DPSGD(0.8, bound=0.3, sample=10, steps=3, learning_rate=0.2, momentum=0.5, chunk=4)
 
 
 def examples(count=30, dtype=torch.float64, size=8):
@@ -90,9 +90,7 @@ def test_gradients_are_those_of_single_examples_and_of_opacus():
 def clipped_norm(images, labels, bound, seed=0):
     """How far one step of rate 1, without noise, moves the parameters, as a gradient."""
     start = NETWORK.initial(generator(seed, "dp_sgd initial"), images.dtype)
-    parameters = dp_sgd.Parameters(
-        0.0, bound=bound, sample=len(images), steps=1, learning_rate=1.0, momentum=0.0
-    )
+    parameters = dp_sgd.DPSGD(0.0, bound=bound, sample=len(images), steps=1, learning_rate=1.0, momentum=0.0)
     end = dp_sgd.train(NETWORK, images, labels, parameters, seed)
     moved = [((start[name] - end[name]) * len(images)).double().flatten() for name in start]
     return float(torch.cat(moved).norm())
@@ -120,7 +118,7 @@ def test_an_example_that_is_not_finite_counts_as_nothing():
 def test_the_noise_has_the_stated_spread_and_an_empty_sample_is_all_noise():
     network = networks.MLP(1, 8, 3, width=64)
     images, labels = examples(4000)
-    parameters = dp_sgd.Parameters(1.5, bound=2.0, sample=1, steps=1, learning_rate=1.0, momentum=0.0)
+    parameters = dp_sgd.DPSGD(1.5, bound=2.0, sample=1, steps=1, learning_rate=1.0, momentum=0.0)
     seed = next(
         s
         for s in range(1, 50)
@@ -162,13 +160,13 @@ def test_it_learns_with_little_noise():
     images = noise * 0.3
     for c in range(3):
         images[labels == c, :, 2 * c : 2 * c + 3] += 2.0
-    parameters = dp_sgd.Parameters(0.3, sample=30, steps=60, learning_rate=1.0, momentum=0.5)
+    parameters = dp_sgd.DPSGD(0.3, sample=30, steps=60, learning_rate=1.0, momentum=0.5)
     found = dp_sgd.train(NETWORK, images, labels, parameters, 0)
     assert training.accuracy(NETWORK, found, images, labels) > 0.9
 
 
 def test_accounting_is_that_of_opacus():
-    parameters = dp_sgd.Parameters(1.1, sample=256, steps=2000)
+    parameters = dp_sgd.DPSGD(1.1, sample=256, steps=2000)
     mechanism = parameters.mechanism(50_000)
     assert mechanism == Mechanism(1.1, 2000, 256 / 50_000)
     theirs = RDPAccountant()

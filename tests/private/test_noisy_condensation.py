@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from privacy_for_free import augmentation, compiling, networks
-from privacy_for_free.condensation.descent import DivergenceError, Run
-from privacy_for_free.condensation.problem import check, initialise
+from privacy_for_free.condensation.loop import DivergenceError, Run
+from privacy_for_free.condensation.problem import Problem, initialise
+from privacy_for_free.core import compiling
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation import matching, sums
 from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
-from privacy_for_free.randomness import generator
 
 NDPDC = nc.NDPDC(noise_multiplier=0.7, sample=6, iterations=3, width=4, learning_rate=0.1)
 ONE = nc.OneRelease(
@@ -41,7 +42,7 @@ def problem(sets=2, ipc=2, classes=3, count=60, channels=1, size=8, seed=0, dtyp
     images = torch.rand((count, channels, size, size), generator=generator(seed, "pool"), dtype=dtype) * 2 - 1
     labels = torch.arange(count) % classes
     membership = torch.rand((sets, count), generator=generator(seed, "halves")) < 0.7
-    return check(images, labels, membership, ipc, "noise", 5, names=names)
+    return Problem.of(images, labels, membership, ipc, "noise", 5, names=names)
 
 
 def counts(case):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from privacy_for_free import networks
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
 from privacy_for_free.theory import kernel, linear
 
 KERNELS = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from privacy_for_free import networks
-from privacy_for_free.experiments.nonlinear_shift import SmoothConvNet
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.experiments.nonlinear_shift.measure import SmoothConvNet
+from privacy_for_free.nets import networks
 from privacy_for_free.theory import kinks
 
 DELTAS = (1e-2, 3e-2, 1e-1, 3e-1)

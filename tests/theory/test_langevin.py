@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.theory import gibbs, langevin
 
 BALLS = ((2, 1.5), (3, 0.5))

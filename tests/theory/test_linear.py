@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.theory import linear
 
 

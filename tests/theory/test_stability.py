@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
 from privacy_for_free.theory import linear, stability
 
 D = 6

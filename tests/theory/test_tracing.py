@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from privacy_for_free.attacks import roc
-from privacy_for_free.randomness import numpy_generator
+from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.theory import tracing
 
 

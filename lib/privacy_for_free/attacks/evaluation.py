@@ -13,8 +13,8 @@ import torch
 from scipy import stats
 from torch.nn.functional import softplus
 
-from privacy_for_free.attacks import likelihood_ratio, loss_threshold, roc
-from privacy_for_free.attacks.statistics import FEWEST
+from privacy_for_free.attacks import lira, roc, threshold
+from privacy_for_free.attacks.confidences import FEWEST
 
 Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # four a decade, 1e-4 to 1
@@ -24,17 +24,17 @@ LEAST = 4  # models on either side of an example: target and a shadow may go, an
 def _loss(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Score by the loss, -log p = log(1 + exp(-phi)) of the logit-scaled confidence phi; queries averaged."""
     losses = softplus(-statistics.double())
-    return loss_threshold.scores(losses if losses.dim() == 2 else losses.mean(2), membership)
+    return threshold.scores(losses if losses.dim() == 2 else losses.mean(2), membership)
 
 
 def _raw(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Take the statistic for the score."""
-    return loss_threshold.scores(-statistics, membership)
+    return threshold.scores(-statistics, membership)
 
 
 def _lira(online: bool, variance: str) -> Attack:
     def attack(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
-        return likelihood_ratio.scores(statistics, membership, online=online, variance=variance)
+        return lira.scores(statistics, membership, online=online, variance=variance)
 
     return attack
 
@@ -91,7 +91,7 @@ def thresholds(
         others = torch.arange(models) != k
         scores = attack(statistics[others], membership[others])
         for name, counted in populations.items():
-            found[name][k] = loss_threshold.best_threshold(scores, membership[others], counted[others])
+            found[name][k] = threshold.best_threshold(scores, membership[others], counted[others])
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from privacy_for_free.randomness import numpy_generator
+from privacy_for_free.core.randomness import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from privacy_for_free.networks import Network, Parameters
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets.networks import Network, Weights
 
 LEDOIT_WOLF = "ledoit_wolf"
 BYTES = 64 * 2**20  # activations of a chunk on its way through a network
@@ -205,7 +205,7 @@ class Embedding:
     """
 
     network: Network
-    parameters: tuple[Parameters, ...] = field(repr=False)
+    parameters: tuple[Weights, ...] = field(repr=False)
     projections: tuple[torch.Tensor, ...] = field(repr=False)
 
     @classmethod

@@ -1,34 +1,35 @@
 """Dataset condensation behind one call, for any number of sets at once.
 
     condensed = condense(
-        "dm", images, labels, membership, ipc=10, init="real", generator=generator(0, "shadows")
+        images, labels, membership, method=DM(iterations=1000), ipc=10, generator=generator(0, "sets")
     )
 
-gives K synthetic sets, one for each row of the membership matrix. The methods:
+gives K synthetic sets, one for each row of the membership matrix. A method is its settings; the defaults are
+the published ones, and its name stands for them:
 
-    dm             distribution matching (Zhao & Bilen, WACV 2023)
-    dc, dsa        gradient matching (Zhao, Mopuri & Bilen, ICLR 2021), with siamese augmentation (Zhao &
-                   Bilen, ICML 2021)
-    kip            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
-    random_subset  real images of the set, drawn without replacement: the baseline in every table
-    herding        real images chosen greedily so that their mean feature follows the class mean (Welling,
-                   ICML 2009)
-    full           all of the set's images
+    DM                 "dm"             distribution matching (Zhao & Bilen, WACV 2023)
+    GradientMatching   "dc", "dsa"      gradient matching (Zhao, Mopuri & Bilen, ICLR 2021), with siamese
+                                        augmentation (Zhao & Bilen, ICML 2021)
+    KIP                "kip"            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
+    RandomSubset       "random_subset"  real images of the set, drawn without replacement: the baseline
+    Herding            "herding"        real images chosen greedily so that their mean feature follows the
+    class
+                                        mean (Welling, ICML 2009)
+    Full               "full"           all of the set's images
+
+To add a method, write a module like `dm` with a frozen dataclass that has `name`, `initialisations` and
+`condense(problem, run)`, and name it in `SETTINGS`.
 """
 
-from dataclasses import dataclass
+import importlib
+from typing import Protocol
 
 import torch
 
-from privacy_for_free.condensation import (
-    distribution_matching,
-    gradient_matching,
-    kernel_inducing_points,
-    selection,
-)
-from privacy_for_free.condensation.descent import Run
-from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, check
-from privacy_for_free.errors import CheckpointError, DivergenceError
+from privacy_for_free.condensation.loop import Run
+from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem
+from privacy_for_free.core.errors import CheckpointError, DivergenceError
+from privacy_for_free.nets.networks import Network
 
 __all__ = [
     "INITIALISATIONS",
@@ -36,29 +37,44 @@ __all__ = [
     "CheckpointError",
     "Condensed",
     "DivergenceError",
-    "Herding",
+    "Problem",
     "Run",
     "check_method",
     "condense",
     "default_parameters",
 ]
 
-METHODS = ("dm", "dc", "dsa", "kip", "random_subset", "herding", "full")
-_ITERATIVE = {
-    "dm": distribution_matching,
-    "dc": gradient_matching,
-    "dsa": gradient_matching,
-    "kip": kernel_inducing_points,
+SETTINGS = {  # where each method's settings are, and with what they begin; imported when they are asked for
+    "dm": "privacy_for_free.condensation.dm:DM",
+    "dc": "privacy_for_free.condensation.gradient_matching:GradientMatching",
+    "dsa": "privacy_for_free.condensation.gradient_matching:GradientMatching",
+    "kip": "privacy_for_free.condensation.kip:KIP",
+    "random_subset": "privacy_for_free.condensation.selection:RandomSubset",
+    "herding": "privacy_for_free.condensation.selection:Herding",
+    "full": "privacy_for_free.condensation.selection:Full",
 }
+METHODS = tuple(SETTINGS)
 
 
-@dataclass(frozen=True)
-class Herding:
-    """Settings of herding: what the mean is taken of ("convnet" or "pixels"), and the ConvNet's width."""
+class Method(Protocol):
+    """The settings of a method, a frozen dataclass that knows how to condense."""
 
-    features: str = "convnet"
-    width: int = 128
-    compile: bool = False
+    initialisations: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the method, one of METHODS."""
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem."""
+
+
+def __getattr__(name: str) -> type:
+    for place in dict.fromkeys(SETTINGS.values()):
+        module, _, settings = place.partition(":")
+        if settings == name:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def check_method(method: str) -> str:
@@ -73,29 +89,28 @@ def check_method(method: str) -> str:
     return method
 
 
-def default_parameters(method: str) -> object | None:
+def default_parameters(method: str) -> Method:
     """Return a method's published settings, a frozen dataclass to change with dataclasses.replace.
 
     >>> default_parameters("dm").iterations
     20000
     """
-    check_method(method)
-    if method == "dc":
-        return gradient_matching.Parameters(augmentation="")
-    if method == "herding":
-        return Herding()
-    return _ITERATIVE[method].Parameters() if method in _ITERATIVE else None
+    module, _, name = SETTINGS[check_method(method)].partition(":")
+    settings = getattr(importlib.import_module(module), name)
+    return settings(augmentation="") if method == "dc" else settings()
 
 
 def condense(
-    method: str,
-    images: torch.Tensor,
+    images: torch.Tensor | str,
     labels: torch.Tensor,
     membership: torch.Tensor | None = None,
-    *,
+    *others: torch.Tensor | None,
+    method: Method | str = "dm",
+    parameters: Method | None = None,
     ipc: int = 10,
     init: str = "real",
-    parameters: object | None = None,
+    start: torch.Tensor | None = None,
+    network: Network | None = None,
     generator: torch.Generator,
     classes: int | None = None,
     names: tuple[int, ...] | None = None,
@@ -106,35 +121,60 @@ def condense(
     images      N x C x H x W, float32 or float64 (KIP computes in float64 whatever they are)
     labels      int64, N
     membership  bool, K x N; None is one set that holds every image
-    ipc         synthetic images a class; `full` takes as many as a class of a set has, and ignores it
+    method      the settings of a method (`DM(...)`), or its name for the published ones
+    parameters  the settings, where `method` is a name
+    ipc         synthetic images per class; `full` takes as many as a class of a set has, and ignores it
     init        "real", "noise" or "noise_matched"; the selections know only "real"
-    parameters  the method's settings, from `default_parameters`; None takes the published ones
+    start       what the synthetic images start from, in place of `init`: int64, K x classes x ipc, numbers of
+                real images; or images, K x classes x ipc x C x H x W, of the dtype of the real ones
+    network     what DM takes its features from, in place of what its settings build
     generator   one number is drawn from it, and everything random derived from that number
     classes     number of classes, where the labels do not show it
-    names       different whole numbers, one a set: what its own draws are derived from; a set condensed alone
-                under its name is the set of the whole run
+    names       different whole numbers, one for each set: what its own draws are derived from; a set that is
+                condensed alone under its name is the set of the whole run
     run         checkpoint, log, snapshots, progress: a `Run`
 
-    Everything is computed on the device of `images`. Raises ValueError before any work when the input does
-    not fit, DivergenceError when a loss stops being finite.
+    The name of a method may also come first: condense("dm", images, labels, membership, ...). Everything is
+    computed on the device of `images`. Raises ValueError before any work when the input does not fit,
+    DivergenceError when a loss stops being finite.
     """
-    check_method(method)
+    if isinstance(images, str):
+        method, images, labels, membership = images, labels, membership, others[0] if others else None
+    method = _chosen(method, parameters)
+    if init in INITIALISATIONS and init not in method.initialisations:
+        allowed = ", ".join(method.initialisations)
+        raise ValueError(f"init {init!r} for method {method.name!r}: allowed is {allowed}")
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    problem = Problem.of(
+        images,
+        labels,
+        membership,
+        1 if method.name == "full" else ipc,
+        init,
+        seed,
+        classes,
+        names,
+        start=start,
+        network=network,
+    )
+    return method.condense(problem, run or Run())
+
+
+def _chosen(method: Method | str, parameters: Method | None) -> Method:
+    """Return the settings to condense with; ValueError where name and settings are of different methods."""
+    if not isinstance(method, str):
+        if parameters is not None:
+            raise ValueError(f"parameters {parameters!r} beside method {method!r}: allowed is one of the two")
+        if not hasattr(method, "initialisations"):
+            raise ValueError(f"method {method!r}: allowed are settings of a method, or {', '.join(METHODS)}")
+        return method
     expected = default_parameters(method)
     parameters = expected if parameters is None else parameters
     if not isinstance(parameters, type(expected)):
-        allowed = "none" if expected is None else f"{type(expected).__module__}.{type(expected).__name__}"
+        allowed = f"{type(expected).__module__}.{type(expected).__name__}"
         raise ValueError(f"parameters {parameters!r} for method {method!r}: allowed are {allowed}")
-    selecting = method not in _ITERATIVE
-    if selecting and init != "real":
-        raise ValueError(f"init {init!r} for method {method!r}, which selects real images: allowed is real")
-    if method in ("dc", "dsa") and bool(parameters.augmentation) != (method == "dsa"):
+    if parameters.name != method:
         raise ValueError(
             f"augmentation {parameters.augmentation!r} for method {method!r}: dsa has a strategy, dc has none"
         )
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    problem = check(images, labels, membership, 1 if method == "full" else ipc, init, seed, classes, names)
-    if not selecting:
-        return _ITERATIVE[method].condense(problem, parameters, run or Run())
-    if method == "herding":
-        return selection.select_herding(problem, parameters.features, parameters.width, parameters.compile)
-    return selection.select_full(problem) if method == "full" else selection.select_random_subset(problem)
+    return parameters

@@ -23,11 +23,11 @@ import torch
 from torch.func import grad, grad_and_value, vmap
 from torch.nn.functional import cross_entropy
 
-from privacy_for_free import augmentation, networks
-from privacy_for_free.augmentation import STRATEGY, Strength
-from privacy_for_free.compiling import compiled
-from privacy_for_free.condensation.descent import Run, descend, finish
-from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
+from privacy_for_free.condensation.loop import Run, descend, finish
+from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
+from privacy_for_free.core.compiling import compiled
+from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.nets.augmentation import STRATEGY, Strength
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 ROWS = 8  # weights are applied in blocks of this many sets, so that one set is summed as one of many is
@@ -36,7 +36,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class GradientMatching:
     """Settings; the defaults are the published ones, for DSA. DC is `augmentation=""`.
 
     iterations, learning_rate, momentum   gradient descent on the pixels; an iteration is a fresh network
@@ -90,6 +90,17 @@ class Parameters:
             raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
         augmentation.kinds(self.augmentation)
 
+    initialisations = INITIALISATIONS
+
+    @property
+    def name(self) -> str:
+        """The name of the method, with and without augmentation."""
+        return "dsa" if self.augmentation else "dc"
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem with these settings."""
+        return condense(problem, self, run)
+
 
 def loops(ipc: int) -> tuple[int, int]:
     """Return the published (outer_loop, inner_loop) for `ipc` images a class.
@@ -117,7 +128,7 @@ def distance(a: Tensors, b: Tensors) -> torch.Tensor:
     return total
 
 
-def condense(problem: Problem, parameters: Parameters, run: Run | None = None) -> Condensed:
+def condense(problem: Problem, parameters: GradientMatching, run: Run | None = None) -> Condensed:
     """Condense every set of the problem; the logged loss is the mean over classes and matchings of a step.
 
     Memory beyond the images: the networks and the gradients of all classes of all sets, so K x (classes + 1)
@@ -151,7 +162,7 @@ def condense(problem: Problem, parameters: Parameters, run: Run | None = None) -
 class Matcher:
     """The parts of a step: made once for a problem, used at every matching."""
 
-    def __init__(self, problem: Problem, parameters: Parameters):
+    def __init__(self, problem: Problem, parameters: GradientMatching):
         """Work out sizes and compile; nothing is drawn."""
         self.problem, self.parameters = problem, parameters
         published = loops(problem.ipc)

@@ -5,7 +5,8 @@ from functools import cached_property
 
 import torch
 
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets.networks import Network
 
 INITIALISATIONS = ("real", "noise", "noise_matched")
 
@@ -23,6 +24,9 @@ class Problem:
     seed        everything random is derived from it, a purpose and an index
     names       int64, K: what set k's own draws are derived from, so that a set is the same whichever others
                 share the run
+    start       what the synthetic images start from, in place of `init`: int64, K x classes x ipc, numbers of
+                real images; or images, K x classes x ipc x C x H x W. None for what `init` says
+    network     what DM takes its features from; None for what its settings build
     """
 
     images: torch.Tensor = field(repr=False)
@@ -33,6 +37,88 @@ class Problem:
     init: str
     seed: int
     names: tuple[int, ...]
+    start: torch.Tensor | None = field(repr=False, default=None)
+    network: Network | None = None
+
+    @classmethod
+    def of(
+        cls,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        membership: torch.Tensor | None,
+        ipc: int,
+        init: str,
+        seed: int,
+        classes: int | None = None,
+        names: tuple[int, ...] | None = None,
+        *,
+        start: torch.Tensor | None = None,
+        network: Network | None = None,
+    ) -> "Problem":
+        """Return the problem, after everything a condensation is given was checked.
+
+        ValueError names the value and what is allowed.
+
+        `membership` None stands for one set that holds every image; `classes` None for the largest label plus
+        one.
+        """
+        if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, N x C x H x W"
+            )
+        if images.shape[2] != images.shape[3]:
+            raise ValueError(
+                f"images of {images.shape[2]} x {images.shape[3]} pixels: allowed are square ones"
+            )
+        count = len(images)
+        if labels.shape != (count,) or labels.dtype != torch.int64:
+            raise ValueError(
+                f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, one for each of "
+                f"{count} images"
+            )
+        if count == 0 or int(labels.min()) < 0:
+            raise ValueError(f"labels of {count} images: allowed are one image or more, labels from 0 up")
+        highest = int(labels.max())
+        if classes is None:
+            classes = highest + 1
+        if isinstance(classes, bool) or not isinstance(classes, int) or classes <= highest:
+            raise ValueError(f"classes {classes!r}: the labels go up to {highest}")
+        if membership is None:
+            membership = torch.ones((1, count), dtype=torch.bool, device=labels.device)
+        if membership.dim() != 2 or membership.shape[1] != count or membership.dtype != torch.bool:
+            raise ValueError(
+                f"membership {membership.dtype} {tuple(membership.shape)}: allowed is bool, K x {count}"
+            )
+        if len(membership) == 0:
+            raise ValueError("membership of 0 sets: allowed are one set or more")
+        if isinstance(ipc, bool) or not isinstance(ipc, int) or ipc < 1:
+            raise ValueError(f"ipc {ipc!r}: allowed are whole numbers from 1 up")
+        if init not in INITIALISATIONS:
+            raise ValueError(f"init {init!r}: known are {', '.join(INITIALISATIONS)}")
+        names = tuple(range(len(membership))) if names is None else tuple(names)
+        if len(names) != len(membership) or len(set(names)) != len(names):
+            raise ValueError(
+                f"names {names}: allowed are {len(membership)} different whole numbers, one a set"
+            )
+        counts = class_counts(labels, membership, classes)
+        if int(counts.min()) == 0:
+            k, c = (counts == 0).nonzero()[0].tolist()
+            raise ValueError(
+                f"set {k} holds no image of class {c}: every set needs some of each of {classes}"
+            )
+        if init == "real" and int(counts.min()) < ipc:
+            k, c = (counts < ipc).nonzero()[0].tolist()
+            raise ValueError(
+                f"ipc {ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most "
+                "that many"
+            )
+        if not bool(torch.isfinite(images).all()):
+            bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
+            raise ValueError(f"images: image {bad} has a value that is not finite")
+        problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network)
+        if start is not None:
+            _check_start(problem, start)
+        return problem
 
     @property
     def sets(self) -> int:
@@ -86,70 +172,6 @@ def hard_labels(sets: int, classes: int, ipc: int, device: torch.device | str = 
     return torch.arange(classes, device=device)[None, :, None].repeat(sets, 1, ipc)
 
 
-def check(
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    membership: torch.Tensor | None,
-    ipc: int,
-    init: str,
-    seed: int,
-    classes: int | None = None,
-    names: tuple[int, ...] | None = None,
-) -> Problem:
-    """Check everything a condensation is given, before any work; ValueError names the value and what is
-    allowed.
-
-    `membership` None stands for one set that holds every image; `classes` None for the largest label plus
-    one.
-    """
-    if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, N x C x H x W"
-        )
-    if images.shape[2] != images.shape[3]:
-        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} pixels: allowed are square ones")
-    count = len(images)
-    if labels.shape != (count,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, one for each of {count} images"
-        )
-    if count == 0 or int(labels.min()) < 0:
-        raise ValueError(f"labels of {count} images: allowed are one image or more, labels from 0 up")
-    highest = int(labels.max())
-    if classes is None:
-        classes = highest + 1
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes <= highest:
-        raise ValueError(f"classes {classes!r}: the labels go up to {highest}")
-    if membership is None:
-        membership = torch.ones((1, count), dtype=torch.bool, device=labels.device)
-    if membership.dim() != 2 or membership.shape[1] != count or membership.dtype != torch.bool:
-        raise ValueError(
-            f"membership {membership.dtype} {tuple(membership.shape)}: allowed is bool, K x {count}"
-        )
-    if len(membership) == 0:
-        raise ValueError("membership of 0 sets: allowed are one set or more")
-    if isinstance(ipc, bool) or not isinstance(ipc, int) or ipc < 1:
-        raise ValueError(f"ipc {ipc!r}: allowed are whole numbers from 1 up")
-    if init not in INITIALISATIONS:
-        raise ValueError(f"init {init!r}: known are {', '.join(INITIALISATIONS)}")
-    names = tuple(range(len(membership))) if names is None else tuple(names)
-    if len(names) != len(membership) or len(set(names)) != len(names):
-        raise ValueError(f"names {names}: allowed are {len(membership)} different whole numbers, one a set")
-    counts = class_counts(labels, membership, classes)
-    if int(counts.min()) == 0:
-        k, c = (counts == 0).nonzero()[0].tolist()
-        raise ValueError(f"set {k} holds no image of class {c}: every set needs some of each of {classes}")
-    if init == "real" and int(counts.min()) < ipc:
-        k, c = (counts < ipc).nonzero()[0].tolist()
-        raise ValueError(
-            f"ipc {ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most that many"
-        )
-    if not bool(torch.isfinite(images).all()):
-        bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"images: image {bad} has a value that is not finite")
-    return Problem(images, labels, membership, classes, ipc, init, seed, names)
-
-
 def class_counts(labels: torch.Tensor, membership: torch.Tensor, classes: int) -> torch.Tensor:
     """Return int64, K x classes: how many images of each class each set holds."""
     counts = torch.zeros((len(membership), classes), dtype=torch.int64, device=membership.device)
@@ -163,6 +185,8 @@ def initialise(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
 
     Every set draws from a generator of its own, named after the set.
     """
+    if problem.start is not None:
+        return _given_start(problem, problem.start.to(problem.images.device))
     images = problem.images.new_empty(problem.shape)
     initial = torch.full(problem.shape[:3], -1, dtype=torch.int64, device=images.device)
     membership = problem.membership.cpu()
@@ -182,3 +206,26 @@ def initialise(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
                 own = problem.images[problem.membership[k].to(images.device)].transpose(0, 1).flatten(1)
                 images[k] = images[k] * own.std(1)[:, None, None] + own.mean(1)[:, None, None]
     return images, initial
+
+
+def _given_start(problem: Problem, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    if start.is_floating_point():
+        unknown = torch.full(problem.shape[:3], -1, dtype=torch.int64, device=start.device)
+        return start.detach().clone(), unknown
+    return problem.images[start], start
+
+
+def _check_start(problem: Problem, start: torch.Tensor) -> None:
+    """Refuse a start of another shape, of images that are not there, or of values that are not finite."""
+    if start.is_floating_point():
+        allowed, fits = problem.shape, start.dtype == problem.images.dtype
+        fits = fits and bool(torch.isfinite(start).all())
+        wanted = f"finite {problem.images.dtype}"
+    else:
+        allowed, fits = problem.shape[:3], start.dtype == torch.int64
+        fits = fits and int(start.min()) >= 0 and int(start.max()) < len(problem.images)
+        wanted = f"int64 from 0 to {len(problem.images) - 1}"
+    if tuple(start.shape) != tuple(allowed) or not fits:
+        raise ValueError(
+            f"start {start.dtype} {tuple(start.shape)}: allowed are {wanted} of shape {tuple(allowed)}"
+        )

@@ -6,13 +6,55 @@ ceiling.
 """
 
 import time
+from dataclasses import dataclass
 
 import torch
 
-from privacy_for_free import networks, training
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels, initialise
+from privacy_for_free.nets import networks, training
 
 FEATURES = ("convnet", "pixels")
+
+
+@dataclass(frozen=True)
+class RandomSubset:
+    """A random subset has no settings."""
+
+    initialisations = ("real",)
+    name = "random_subset"
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Choose the images of every set of the problem; there is no `run` to keep."""
+        return select_random_subset(problem)
+
+
+@dataclass(frozen=True)
+class Herding:
+    """Settings of herding: what the mean is taken of ("convnet" or "pixels"), and the ConvNet's width."""
+
+    features: str = "convnet"
+    width: int = 128
+    compile: bool = False
+
+    initialisations = ("real",)
+    name = "herding"
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Choose the images of every set of the problem; there is no `run` to keep."""
+        return select_herding(problem, self.features, self.width, self.compile)
+
+
+@dataclass(frozen=True)
+class Full:
+    """Everything has no settings."""
+
+    initialisations = ("real",)
+    name = "full"
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Choose the images of every set of the problem; there is no `run` to keep."""
+        return select_full(problem)
 
 
 def select_random_subset(problem: Problem) -> Condensed:

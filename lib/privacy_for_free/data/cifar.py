@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy_for_free._torchvision import import_torchvision
 from privacy_for_free.data.files import Content, DataError, download_into, file_fault
+from privacy_for_free.data.torchvision_import import import_torchvision
 
 FOLDER = "cifar-10-batches-py"
 REMEDY = f"get it by loading with download=True, or unpack CIFAR-10's Python version into DATA_ROOT/{FOLDER}"

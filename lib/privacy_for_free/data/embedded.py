@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.data.files import DataError, write_npz
 from privacy_for_free.data.idx import REMEDIES, read_folder
-from privacy_for_free.randomness import numpy_generator
 
 SEED = 2022
 PER_CLASS = {"train": 1000, "test": 200}

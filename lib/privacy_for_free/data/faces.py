@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy_for_free._torchvision import import_torchvision
 from privacy_for_free.data.files import Content, DataError, cached, file_fault, md5
+from privacy_for_free.data.torchvision_import import import_torchvision
 
 CLASSES = ("female", "male")
 SIZE = 32

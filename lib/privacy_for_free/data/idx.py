@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from privacy_for_free._torchvision import import_torchvision
 from privacy_for_free.data.files import Content, DataError, download_into, md5
+from privacy_for_free.data.torchvision_import import import_torchvision
 
 FILES = {
     "train_images": "train-images-idx3-ubyte",

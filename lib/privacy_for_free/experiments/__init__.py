@@ -1,42 +1,29 @@
-"""One module an experiment. `records.run` runs them all the same way; nothing here writes a file.
+"""Every experiment is a folder here, with a declaration in its `__init__`: an `Experiment` called EXPERIMENT.
 
-An experiment is a module with
-    NAME        its name, which is the folder of its records
-    COLUMNS     the columns of its table, in order
-    Parameters  a frozen dataclass; PROFILES maps "smoke", "laptop" and "paper" to one each
-    tasks(parameters, dataset) -> list of tasks: hashable, independent of each other, always in the same order
-    run_task(task, parameters, dataset, seed, device) -> list of rows (dict, a value for each of COLUMNS)
-run_task may also take `checkpoint`, the path NAME.checkpoint of a file of its own where it keeps what a kill
-should not cost; that file and any NAME.*.checkpoint are removed when the task is done.
-NAME_chunks, a module beside it, may split long tasks for a cluster (`privacy_for_free.chunks`).
-Every random number of a task comes from generators derived from (seed, purpose, task), so a task gives the
-same rows run alone, in a whole run, or on another worker.
+To add one, copy a folder: `design.py` has its settings, `profiles.py` their values, `measure.py` its tasks
+and what one of them does, `chunks.py`, where tasks are long, how a cluster spreads one. No list names it.
 """
 
 import importlib
-from types import ModuleType
+import pkgutil
 
-NAMES = (
-    "linear_dm",
-    "gibbs_ratio",
-    "condensation",
-    "membership",
-    "nonlinear_shift",
-    "tracing",
-    "private_release",
-    "canaries",
-    "visual_privacy",
-    "scaling",
-)
+from privacy_for_free.core import validate
+from privacy_for_free.lab.experiment import Experiment
+
+NAMES = tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg))
 
 
-def get(name: str) -> ModuleType:
-    """Return the experiment's module; ValueError lists the known names.
+def get(name: str) -> Experiment:
+    """Return an experiment; ValueError lists the known names.
 
     >>> get("nonsense")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: experiment 'nonsense': known are linear_dm, gibbs_ratio, ... scaling
+    ValueError: experiment 'nonsense': known are canaries, condensation, ... visual_privacy
     """
-    if name not in NAMES:
-        raise ValueError(f"experiment {name!r}: known are {', '.join(NAMES)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    validate.one_of("experiment", name, NAMES)
+    return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
+
+
+def every() -> list[Experiment]:
+    """Return all experiments, in the order of the book."""
+    return sorted(map(get, NAMES), key=lambda experiment: (experiment.order, experiment.name))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from privacy_for_free.attacks.audit import epsilon_lower_bound
+from privacy_for_free.attacks.epsilon import epsilon_lower_bound
 from privacy_for_free.private.accounting import DELTA
 
 

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels
-from privacy_for_free.errors import DivergenceError
+from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.sums import clipped_sums, noise
 
@@ -33,7 +33,7 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class DPMERF:
     """Settings. The defaults are those of the authors' first code, but for the noise, which is that of one
     release with epsilon 1 at delta 1e-5: that code drew it anew for every batch.
 
@@ -79,7 +79,7 @@ class Parameters:
         return Mechanism(self.noise_multiplier, adjacency=self.adjacency)
 
 
-def frequencies(problem: Problem, parameters: Parameters) -> torch.Tensor:
+def frequencies(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     """Return the frequencies D/2 x d, of the images' dtype: drawn from the seed, the same for every set."""
     shape = (parameters.features // 2, math.prod(problem.images.shape[1:]))
     stream = problem.generator("dp_merf frequencies", device=problem.images.device)
@@ -93,7 +93,7 @@ def fourier(images: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
     return torch.cat([angles.cos(), angles.sin()], 1) / math.sqrt(len(frequencies))
 
 
-def release(problem: Problem, parameters: Parameters) -> torch.Tensor:
+def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     """Return each set's noisy mean embedding, float64 K x classes x D: all that is seen of the data."""
     w = frequencies(problem, parameters)
     device = problem.images.device
@@ -110,7 +110,7 @@ def release(problem: Problem, parameters: Parameters) -> torch.Tensor:
     return torch.stack(released)
 
 
-def generate(problem: Problem, parameters: Parameters) -> Condensed:
+def generate(problem: Problem, parameters: DPMERF) -> Condensed:
     """Release, train a generator a set, and let it make `ipc` images of each class.
 
     images K x classes x ipc x C x H x W in [-1, 1]; `loss` has every step's squared distance between the
@@ -138,7 +138,7 @@ def generate(problem: Problem, parameters: Parameters) -> Condensed:
 
 def _fit(
     problem: Problem,
-    parameters: Parameters,
+    parameters: DPMERF,
     name: int,
     target: torch.Tensor,
     counts: torch.Tensor,
@@ -174,7 +174,7 @@ def _fit(
     return detached, statistics, torch.tensor(losses, dtype=torch.float64)
 
 
-def _initial(problem: Problem, parameters: Parameters, name: int) -> tuple[Weights, Weights]:
+def _initial(problem: Problem, parameters: DPMERF, name: int) -> tuple[Weights, Weights]:
     """Draw weights as torch's linear layers do; batch norms start as the identity."""
     device, dtype = problem.images.device, problem.images.dtype
     stream = problem.generator("dp_merf generator", name, device=device)
@@ -216,7 +216,7 @@ def forward(
 
 @torch.no_grad()
 def _sample(
-    problem: Problem, parameters: Parameters, name: int, weights: Weights, statistics: Weights
+    problem: Problem, parameters: DPMERF, name: int, weights: Weights, statistics: Weights
 ) -> torch.Tensor:
     """Return generated images classes x ipc x C x H x W."""
     device = problem.images.device

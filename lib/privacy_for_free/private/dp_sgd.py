@@ -19,18 +19,18 @@ import torch
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
-from privacy_for_free import networks
-from privacy_for_free.errors import DivergenceError
-from privacy_for_free.networks import Network
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
+from privacy_for_free.nets.networks import Network
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.sums import poisson_sample
-from privacy_for_free.randomness import generator
 
 SHRINK = 1 - 1e-5  # what Opacus clips to, of C: more than float32 rounds off
 
 
 @dataclass(frozen=True)
-class Parameters:
+class DPSGD:
     """Settings; none is published for this network.
 
     noise_multiplier  standard deviation of the noise on a sum of gradients, over `bound`
@@ -71,8 +71,8 @@ class Parameters:
 
 
 def gradients(
-    network: Network, parameters: networks.Parameters, images: torch.Tensor, labels: torch.Tensor
-) -> networks.Parameters:
+    network: Network, parameters: networks.Weights, images: torch.Tensor, labels: torch.Tensor
+) -> networks.Weights:
     """Return each example's gradient of its cross-entropy: name -> N x shape of that parameter.
 
     Those of an example with any value that is not finite are 0.
@@ -80,7 +80,7 @@ def gradients(
     if len(images) == 0:
         return {name: value.new_zeros((0, *value.shape)) for name, value in parameters.items()}
 
-    def loss(parameters: networks.Parameters, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss(parameters: networks.Weights, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         return cross_entropy(network.logits(parameters, image[None]), label[None])
 
     each = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))(parameters, images, labels)
@@ -95,10 +95,10 @@ def train(
     network: Network,
     images: torch.Tensor,
     labels: torch.Tensor,
-    parameters: Parameters,
+    parameters: DPSGD,
     seed: int,
     *index: int | str,
-) -> networks.Parameters:
+) -> networks.Weights:
     """Train one network from a random initialisation; return its parameters, without gradients.
 
     images  float32 or float64, N x C x H x W, scaled by public constants

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from privacy_for_free import networks
-from privacy_for_free.condensation.problem import Problem, check
+from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
 from privacy_for_free.private import dp_merf, dp_sgd
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
 from privacy_for_free.private.noisy_condensation.sums import clip
-from privacy_for_free.randomness import generator
 
 COUNT, SAMPLE = 12, 11  # images of a class without the canary, and expected ones of a Poisson sample
 BOUND = 0.05  # of features and gradients: small, so that it is reached
@@ -32,7 +32,7 @@ def neighbours(present: bool, seed: int) -> Problem:
     labels = torch.arange(2 * COUNT + 1) % 2
     membership = torch.ones((1, len(labels)), dtype=torch.bool)
     membership[0, -1] = present
-    return check(images, labels, membership, 1, "noise", seed)
+    return Problem.of(images, labels, membership, 1, "noise", seed)
 
 
 # Each returns how far a release lies in the canary's direction. Where sums were divided by the number of
@@ -80,7 +80,7 @@ def one_release(noise_multiplier: float, problem: Problem, count: int) -> float:
 
 def merf(noise_multiplier: float, problem: Problem, count: int) -> float:
     """Look at the mean embedding's row of class 0."""
-    parameters = dp_merf.Parameters(noise_multiplier, "add_remove", features=20)
+    parameters = dp_merf.DPMERF(noise_multiplier, "add_remove", features=20)
     w = dp_merf.frequencies(problem, parameters)
     grey, canary = dp_merf.fourier(problem.images[[0, -1]], w).double()
     moved = dp_merf.release(problem, parameters)[0, 0] * (count + COUNT) - COUNT * grey
@@ -91,7 +91,7 @@ def sgd(noise_multiplier: float, problem: Problem, count: int) -> float:
     """Look at the weights' move in one step with everybody in the sample."""
     members = problem.membership[0]
     images, labels = problem.images[members], problem.labels[members]
-    parameters = dp_sgd.Parameters(
+    parameters = dp_sgd.DPSGD(
         noise_multiplier,
         bound=BOUND,
         sample=2 * COUNT,

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 import torch
 
-from privacy_for_free.kernels import FullyConnected
-from privacy_for_free.networks import Network, Parameters
+from privacy_for_free.nets.infinite_width import FullyConnected
+from privacy_for_free.nets.networks import Network, Weights
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -63,7 +63,7 @@ class RandomReLU:
 
     u = sqrt(weight_variance / fan-in) W h + sqrt(bias_variance) b with W and b standard normal, h = relu(u),
     and psi = h / sqrt(width) in the last layer, so <psi(x), psi(z)> is the mean of relu(u) relu(v) over the
-    units. inputs is d. It draws and computes like the networks of `privacy_for_free.networks`.
+    units. inputs is d. It draws and computes like the networks of `privacy_for_free.nets.networks`.
     """
 
     inputs: int
@@ -82,7 +82,7 @@ class RandomReLU:
 
     def initial(
         self, generator: torch.Generator, dtype: torch.dtype = torch.float64, classifier: bool = False
-    ) -> Parameters:
+    ) -> Weights:
         """Draw weights and biases on the generator's device; there is no classifier."""
         parameters, inputs = {}, self.inputs
         for layer in range(self.depth):
@@ -95,7 +95,7 @@ class RandomReLU:
             inputs = self.width
         return parameters
 
-    def features(self, parameters: Parameters, images: torch.Tensor) -> torch.Tensor:
+    def features(self, parameters: Weights, images: torch.Tensor) -> torch.Tensor:
         """Map images (n, d) to features (n, width)."""
         hidden = images
         for layer in range(self.depth):
@@ -109,7 +109,7 @@ def monte_carlo_kernel(
     """Estimate K(x, z) = E_theta <psi(x), psi(z)> by drawing extractors: mean and standard error (n, n).
 
     network  anything that draws parameters (`initial`) and applies them (`features`): `RandomReLU` on rows
-             (n, d), or a network of `privacy_for_free.networks` on images (n, C, H, W)
+             (n, d), or a network of `privacy_for_free.nets.networks` on images (n, C, H, W)
     draws    independent networks, at least 2
 
     The mean is unbiased for the kernel of this width. For one ReLU layer that is the arc-cosine kernel

@@ -21,8 +21,8 @@ from functools import partial
 
 import torch
 
-from privacy_for_free.networks import Network
-from privacy_for_free.randomness import generator
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets.networks import Network
 from privacy_for_free.theory import stability
 
 

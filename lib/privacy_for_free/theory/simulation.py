@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from privacy_for_free.randomness import numpy_generator
+from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.theory import tracing
 
 

@@ -41,7 +41,7 @@ from privacy_for_free.private.noisy_condensation.parameters import (
     NDPDC,
     Linear,
     OneRelease,
-    Parameters,
+    Settings,
     mechanism,
 )
 from privacy_for_free.private.noisy_condensation.sums import scale_publicly
@@ -51,8 +51,8 @@ __all__ = [
     "NDPDC",
     "Linear",
     "OneRelease",
-    "Parameters",
     "Release",
+    "Settings",
     "clipped_feature_sums",
     "condense_ldpdc",
     "condense_linear",

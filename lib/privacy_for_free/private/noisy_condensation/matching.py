@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import torch
 
-from privacy_for_free import augmentation, networks
-from privacy_for_free.compiling import compiled
-from privacy_for_free.condensation.descent import Run, descend, finish
+from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
-from privacy_for_free.errors import DivergenceError
-from privacy_for_free.networks import Network
+from privacy_for_free.core.compiling import compiled
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.nets.networks import Network
 from privacy_for_free.private.noisy_condensation.parameters import NDPDC, OneRelease
 
 MEBIBYTE = 2**20
@@ -28,19 +28,19 @@ class Features:
         self.compiled = parameters.compile
         self._features = compiled(self.network.features, parameters.compile)
 
-    def draw(self, problem: Problem, purpose: str, index: int) -> networks.Parameters:
+    def draw(self, problem: Problem, purpose: str, index: int) -> networks.Weights:
         """Return extractor `index`'s weights."""
         stream = problem.generator(f"{purpose} extractor", index, device=problem.images.device)
         return self.network.initial(stream, problem.images.dtype, classifier=False)
 
-    def __call__(self, theta: networks.Parameters, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, theta: networks.Weights, images: torch.Tensor) -> torch.Tensor:
         """Return features N x D of images N x C x H x W, as one batch."""
         if self.compiled:
             images = images.contiguous(memory_format=torch.channels_last)
         return self._features(theta, images)
 
     def chunked(
-        self, theta: networks.Parameters, transform: augmentation.Transform | None, images: torch.Tensor
+        self, theta: networks.Weights, transform: augmentation.Transform | None, images: torch.Tensor
     ) -> torch.Tensor:
         """Return features N x D of any number of images, transformed where there is a transform.
 

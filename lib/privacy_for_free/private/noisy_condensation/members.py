@@ -3,11 +3,11 @@
 import torch
 
 from privacy_for_free.condensation.problem import Problem, class_counts
-from privacy_for_free.private.noisy_condensation.parameters import Parameters, mechanism, sampling_rate
+from privacy_for_free.private.noisy_condensation.parameters import Settings, mechanism, sampling_rate
 from privacy_for_free.private.noisy_condensation.sums import poisson_sample
 
 
-def check(problem: Problem, parameters: Parameters) -> torch.Tensor:
+def check(problem: Problem, parameters: Settings) -> torch.Tensor:
     """Check what the guarantee needs; return int64 K x classes, the numbers of images."""
     if problem.init != "noise":
         raise ValueError(

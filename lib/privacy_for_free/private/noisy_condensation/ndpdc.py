@@ -2,9 +2,9 @@
 
 import torch
 
-from privacy_for_free import augmentation, networks
-from privacy_for_free.condensation.descent import Run
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
+from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
 from privacy_for_free.private.noisy_condensation.parameters import NDPDC
@@ -43,7 +43,7 @@ class NoisyMatcher:
         stream = self.problem.generator("ndpdc augmentation", index, c, device=self.problem.images.device)
         return augmentation.draw(self.parameters.augmentation, 1, stream)
 
-    def release(self, index: int, theta: networks.Parameters) -> torch.Tensor:
+    def release(self, index: int, theta: networks.Weights) -> torch.Tensor:
         """Return the noisy sums of step `index`, float64 K x classes x D, all it sees of the data."""
         problem, parameters = self.problem, self.parameters
         transforms = [self.transform(index, c) for c in range(problem.classes)]

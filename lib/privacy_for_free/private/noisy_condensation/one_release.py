@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from privacy_for_free import augmentation
-from privacy_for_free.condensation.descent import Run
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
+from privacy_for_free.nets import augmentation
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check
 from privacy_for_free.private.noisy_condensation.parameters import OneRelease

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from privacy_for_free import augmentation
+from privacy_for_free.nets import augmentation
 from privacy_for_free.private.accounting import Mechanism
 
 
@@ -135,10 +135,10 @@ class OneRelease:
             raise ValueError(f"batch {self.batch!r}: allowed are 1 to {self.extractors}, all extractors")
 
 
-Parameters = Linear | LDPDC | NDPDC | OneRelease
+Settings = Linear | LDPDC | NDPDC | OneRelease
 
 
-def mechanism(counts: torch.Tensor, parameters: Parameters, ipc: int) -> Mechanism:
+def mechanism(counts: torch.Tensor, parameters: Settings, ipc: int) -> Mechanism:
     """Return what a condensation with these parameters releases, for accounting.
 
     counts  int64, classes: a set's number of images of each class (`Problem`s have them by `class_counts`)

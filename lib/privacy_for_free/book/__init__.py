@@ -1,0 +1,1 @@
+"""What the book is drawn from: chapters, figures, claims and published figures."""

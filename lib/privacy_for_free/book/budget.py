@@ -1,0 +1,160 @@
+"""What measurements cost: exponents of sizes, and what a budget of hours buys in shadows and precision."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from privacy_for_free.attacks.confidences import FEWEST
+from privacy_for_free.stats.intervals import Interval, mean
+
+RELEASE = ["release", "init", "ipc"]
+
+
+class Exponent(NamedTuple):
+    """A slope of logarithms with its 95 % t-interval over sizes, and the slope between the two largest."""
+
+    value: float
+    low: float
+    high: float
+    last: float
+
+
+def exponent(sizes: np.ndarray, values: np.ndarray) -> Exponent:
+    """Fit ln(values) on ln(sizes) by least squares.
+
+    sizes, values   float, three or more of each, above 0. The interval takes the residuals as independent; a
+                    cost with a constant part bends the line, and then `last` says more. ValueError otherwise.
+
+    >>> [round(part, 6) for part in exponent([1, 2, 4], [3, 12, 48])]
+    [2.0, 2.0, 2.0, 2.0]
+    """
+    u, v = (np.asarray(part, dtype=float) for part in (sizes, values))
+    for name, part in (("sizes", u), ("values", v)):
+        if len(part) < 3 or not (np.isfinite(part) & (part > 0)).all():
+            raise ValueError(f"{name} {part.tolist()}: allowed are three finite numbers above 0, or more")
+    if len(u) != len(v) or len(set(u.tolist())) < 3:
+        raise ValueError(f"{len(u)} sizes for {len(v)} values: allowed are as many, three different or more")
+    u, v = np.log(u), np.log(v)
+    fit = stats.linregress(u, v)
+    left = v - fit.intercept - fit.slope * u
+    error = np.sqrt(np.square(left).sum() / (len(u) - 2) / np.square(u - u.mean()).sum())
+    half = stats.t.ppf(0.975, len(u) - 2) * error
+    order = np.argsort(u)[-2:]
+    last = np.diff(v[order])[0] / np.diff(u[order])[0]
+    return Exponent(float(fit.slope), float(fit.slope - half), float(fit.slope + half), float(last))
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each operation and variable of a record of `scaling`, in its order.
+
+    Columns operation, variable; time, time_low, time_high, time_last, memory, work: exponents of seconds, of
+    memory and of counted operations; seconds, fraction, bound: at the largest size.
+    """
+    rows = []
+    for (operation, variable), part in table.groupby(["operation", "variable"], sort=False):
+        time, largest = exponent(part.value, part.seconds), part.loc[part.value.idxmax()]
+        rows.append(
+            {
+                "operation": operation,
+                "variable": variable,
+                "time": time.value,
+                "time_low": time.low,
+                "time_high": time.high,
+                "time_last": time.last,
+                "memory": exponent(part.value, part.memory_bytes).value,
+                "work": exponent(part.value, part.flops).value,
+                "seconds": largest.seconds,
+                "fraction": largest.fraction,
+                "bound": largest.bound,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def check_hours(hours: float) -> float:
+    """Return a budget in hours; ValueError unless it is a finite number above 0.
+
+    >>> check_hours(-1)
+    Traceback (most recent call last):
+    ValueError: budget_hours -1: allowed are finite numbers above 0
+    """
+    number = isinstance(hours, int | float) and not isinstance(hours, bool)
+    if not number or not 0 < hours < math.inf:
+        raise ValueError(f"budget_hours {hours!r}: allowed are finite numbers above 0")
+    return float(hours)
+
+
+def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFrame:
+    """Return interval widths of one attack on networks, a row a release and number of shadows.
+
+    table   a record of `membership`; rows of all members are used
+
+    Columns release, init, ipc, shadows; seconds: to make and train one shadow, of as many as the release has;
+    advantage, tpr: lengths of their bootstrap intervals, the TPR's at an FPR of .1 %. ValueError for an
+    attack that is not in the table.
+    """
+    rows = table[(table.attack == attack) & (table.population == "all") & (table.release != "synthetic_set")]
+    if rows.empty:
+        known = ", ".join(dict.fromkeys(table.attack))
+        raise ValueError(f"attack {attack!r}: known are {known}")
+    made = rows.groupby(RELEASE)["shadows"].transform("max")  # what its seconds are for
+    return pd.DataFrame(
+        {
+            **rows[[*RELEASE, "shadows"]],
+            "seconds": (rows.condense_seconds + rows.train_seconds) / made,
+            "advantage": rows.advantage_high - rows.advantage_low,
+            "tpr": rows.tpr_bootstrap_high - rows.tpr_bootstrap_low,
+        }
+    ).reset_index(drop=True)
+
+
+def width_exponent(found: pd.DataFrame, column: str) -> Interval:
+    """Return the exponent of a width in the number of shadows: the mean over releases, with its t-interval.
+
+    found    rows of `widths`; several data sets are told apart by a column `dataset`
+    column   "advantage" or "tpr". Releases with fewer than three numbers of shadows are left out.
+    """
+    named = [name for name in ("dataset", *RELEASE) if name in found]
+    slopes = [
+        exponent(part.shadows, part[column]).value
+        for _, part in found.groupby(named)
+        if part.shadows.nunique() >= 3
+    ]
+    if slopes and np.ptp(slopes) < 1e-12:  # exact powers have no spread
+        return Interval(slopes[0], slopes[0], slopes[0])
+    return mean(slopes)
+
+
+def shadows_within(hours: float, seconds: float) -> int:
+    """Return how many shadows of so many seconds each fit a budget: an even number, halves come in pairs.
+
+    >>> shadows_within(1, 7)
+    514
+    """
+    return int(3600 * check_hours(hours) / seconds) // 2 * 2
+
+
+def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
+    """Return what a budget buys, a row a release: shadows, and the width of the advantage to expect.
+
+    found   rows of `widths`, of one data set
+    slope   exponent of that width in the shadows: a release's own widths, averaged as logarithms, are carried
+            on with it, however far
+
+    Columns release, init, ipc, seconds (a shadow), shadows, advantage; the last is not a number for fewer
+    shadows than an attack takes.
+    """
+    rows = []
+    for (release, init, ipc), part in found.groupby(RELEASE, sort=False):
+        seconds = part.seconds[part.shadows.idxmax()]
+        shadows = shadows_within(hours, seconds)
+        row = {"release": release, "init": init, "ipc": ipc, "seconds": seconds, "shadows": shadows}
+        row["advantage"] = math.nan
+        if shadows >= FEWEST:
+            away = math.log(shadows) - np.log(part.shadows).mean()
+            row["advantage"] = float(np.exp(np.log(part.advantage).mean() + slope * away))
+        rows.append(row)
+    return pd.DataFrame(rows)

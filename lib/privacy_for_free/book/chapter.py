@@ -1,0 +1,154 @@
+"""What every chapter does first: check its parameters, and find the records it draws from."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from privacy_for_free import data, experiments
+from privacy_for_free.book import figures
+from privacy_for_free.core import devices
+from privacy_for_free.core.randomness import derived_seed
+from privacy_for_free.data.embedded import PER_CLASS
+from privacy_for_free.experiments.plan import RECORDED
+from privacy_for_free.lab.record import RESULTS, Record, check_profile
+from privacy_for_free.lab.run import run
+from privacy_for_free.lab.store import largest
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter's parameters, checked. Make one with `open_chapter`."""
+
+    dataset: str
+    profile: str
+    seed: int
+    device: str
+    data_root: str | os.PathLike | None
+    results_dir: str | os.PathLike | None
+
+    @cached_property
+    def data(self) -> data.Dataset:
+        """The data set, loaded at first use."""
+        return data.load(self.dataset, self.data_root)
+
+    @cache  # noqa: B019  a chapter lives as long as its kernel
+    def run(self, experiment: str) -> Record:
+        """Run an experiment with the chapter's parameters: smoke in memory, a larger profile into records.
+
+        A smoke run takes the first images of each class, as many as the embedded set has, so that it is as
+        quick on every data set.
+        """
+        live = self.profile == "smoke"
+        return run(
+            experiments.get(experiment),
+            beginning(self.data) if live else self.data,
+            self.profile,
+            seed=self.seed,
+            device=self.device,
+            results_dir=None if live else self.results_dir or RESULTS,
+            shown=not live,
+        )
+
+    def live(self, experiment: str, wanted: Callable[[NamedTuple], bool]) -> pd.DataFrame:
+        """Run those smoke tasks of an experiment that are wanted; of a larger profile all, as `run` does.
+
+        For experiments whose smoke run takes longer than a reader waits.
+        """
+        if self.profile != "smoke":
+            return self.run(experiment).table
+        chosen, small = experiments.get(experiment), beginning(self.data)
+        design, device = chosen.profiles["smoke"], devices.resolve(self.device)
+        tasks = [task for task in chosen.tasks(design, small) if wanted(task)]
+        rows = [row for task in tasks for row in chosen.run(task, design, small, self.seed, device)]
+        return pd.DataFrame(rows, columns=list(chosen.column_names))
+
+    def recorded(self, experiment: str) -> dict[str, Record]:
+        """The largest record, smoke apart, of each recorded data set and the chapter's own; else a run.
+
+        Chapters draw from these, and say so with `Record.provenance`.
+        """
+        names = dict.fromkeys((*RECORDED, self.dataset))
+        found = {name: largest(experiment, name, self.results_dir) for name in names}
+        return {name: record for name, record in found.items() if record} or {
+            self.dataset: self.run(experiment)
+        }
+
+    def glue(self, **values: object) -> None:
+        """Hand numbers to the prose: each is inserted by {glue:text}`name:format`."""
+        from myst_nb import glue
+
+        for name, value in values.items():
+            glue(name, value.item() if hasattr(value, "item") else value, display=False)
+
+    def verdicts(self, **margins: object) -> None:
+        """Hand verdicts to the prose, each from the numbers that decide it: {glue:text}`name`.
+
+        A margin is a number, an interval (with `low` and `high`) or many of them. A number is above 0 where
+        it supports the statement, and so is an interval that is wholly above 0. All above 0: "holds"; one of
+        them at most 0, an interval wholly so: "fails"; otherwise, and without a number: "open".
+        """
+        for name, given in margins.items():
+            ends = [pair for pair in _ends(given) if not np.isnan(pair).any()]
+            fails = any(high <= 0 for _, high in ends)
+            holds = ends and all(low > 0 for low, _ in ends)
+            self.glue(**{name: "fails" if fails else "holds" if holds else "open"})
+
+
+def _ends(given: object) -> Iterator[tuple[float, float]]:
+    if hasattr(given, "low"):
+        yield float(given.low), float(given.high)
+    elif np.ndim(given) == 0:
+        yield float(given), float(given)
+    else:
+        for one in given:
+            yield from _ends(one)
+
+
+def beginning(dataset: data.Dataset) -> data.Dataset:
+    """Return the data set with the first 1,000 training and 200 test images of each class, in stored order.
+
+    The digest is marked. A set that has no more than that is returned as it is.
+    """
+    cut = {}
+    for split, most in PER_CLASS.items():
+        labels = getattr(dataset, f"{split}_labels")
+        chosen = [(labels == c).nonzero()[:most, 0] for c in range(len(dataset.classes))]
+        kept = torch.cat(chosen).sort().values
+        if len(kept) < len(labels):
+            cut[f"{split}_labels"] = labels[kept]
+            cut[f"{split}_images"] = getattr(dataset, f"{split}_images")[kept]
+    return replace(dataset, **cut, sha256=f"{dataset.sha256} beginning") if cut else dataset
+
+
+def open_chapter(
+    dataset: str,
+    profile: str,
+    seed: int,
+    device: str,
+    data_root: str | os.PathLike | None,
+    results_dir: str | os.PathLike | None,
+) -> Chapter:
+    """Check a notebook's parameters and set the book's plotting style.
+
+    Raises ValueError naming the value and what is allowed: an unknown data set, profile or device, a device
+    this machine lacks, a seed that is no whole number from 0 up. Nothing is loaded or run before that.
+
+    >>> open_chapter("nonsense", "smoke", 0, "auto", None, None)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: dataset 'nonsense': known are fashion_mnist_mini, fashion_mnist, ... fairface
+    """
+    data.check_name(dataset)
+    check_profile(profile)
+    derived_seed(seed, "chapter")
+    devices.resolve(device)
+    figures.use_style()
+    # dp-accounting logs each Renyi order that it leaves out, which makes its epsilon larger, never too small.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    return Chapter(dataset, profile, seed, device, data_root or None, results_dir or None)

@@ -1,0 +1,323 @@
+"""What each claim comes down to in a record: one number with its interval, taken from the record's table.
+
+Each function takes the table of one record (columns: data/results/README.md) and returns an `Effect`, or None
+where the record holds nothing on the question, as a partial or a smoke record may.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from privacy_for_free.attacks.roc import rate
+from privacy_for_free.stats import intervals, slopes
+from privacy_for_free.stats.intervals import Interval
+
+MIDDLE = 0.01  # r = m / n of the membership record at which all methods were attacked
+CONDENSED = ("gaussian", "logistic", "logistic_replace")  # Gibbs posteriors on condensed images, exact
+LIRA = "lira_offline_fixed"  # the attack that the chapter on membership leads with
+
+
+class Effect(NamedTuple):
+    """An effect size and its 95 % interval; of a quantity that is exact the interval is a point.
+
+    p_value   where the record has a test of the question, corrected for the tests that it was chosen from
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float | None = None
+
+
+def _effect(interval: Interval, scale: float = 1.0) -> Effect | None:
+    numbers = [scale * float(number) for number in interval]
+    return Effect(*numbers) if np.isfinite(numbers).all() else None
+
+
+def _one(rows: pd.DataFrame, column: str, scale: float = 1.0) -> Effect | None:
+    """Return the only row's value with the interval that stands beside it."""
+    if len(rows) != 1:
+        return None
+    row = rows.iloc[0]
+    return _effect(Interval(row[column], row[f"{column}_low"], row[f"{column}_high"]), scale)
+
+
+def apart(one: Interval, other: Interval) -> Interval:
+    """Return one - other, whose errors are taken for independent; of two points it is a point."""
+    if one.half + other.half > 0:
+        return intervals.unpaired(one, other)[0]
+    return Interval(*np.subtract(one, other).tolist())
+
+
+def exact_error(table: pd.DataFrame) -> Effect | None:
+    """Return the largest relative error of an exact statement of the proof, as the power of ten it is."""
+    rows = table[(table.kind == "exact") & (table.check != "real_initialisation_recovered")]
+    return _power_of_ten(rows.relative_error)
+
+
+def recovery_error(table: pd.DataFrame) -> Effect | None:
+    """Return how exactly one known image gives away the others that a linear release started from."""
+    return _power_of_ten(table[table.check == "real_initialisation_recovered"].relative_error)
+
+
+def _power_of_ten(errors: pd.Series) -> Effect | None:
+    if not len(errors):
+        return None
+    worst = float(np.log10(max(errors.max(), np.finfo(float).tiny)))
+    return Effect(worst, worst, worst)
+
+
+def closest_to_bound(table: pd.DataFrame) -> Effect | None:
+    """Return the largest log ratio of Gibbs posteriors over its bound, condensed models, computed exactly."""
+    rows = table[table.model.isin(CONDENSED)]
+    if not len(rows):
+        return None
+    largest = float((rows.observed / rows.bound).max())
+    return Effect(largest, largest, largest)
+
+
+def naive_over_condensed(table: pd.DataFrame) -> Effect | None:
+    """Return the ratio of log ratios, training on everything at a higher temperature to condensation.
+
+    At a common bound: the median over sizes in each replicate, which is a pair of classes; of these the mean
+    with its interval (Student's t).
+    """
+    pair = table.pivot_table(index=["replicate", "n", "m"], columns="model", values="observed")
+    if not {"logistic_all_data", "logistic_replace"} <= set(pair):
+        return None
+    medians = (pair.logistic_all_data / pair.logistic_replace).dropna().groupby("replicate").median()
+    return _effect(intervals.mean(medians)) if len(medians) > 1 else None
+
+
+def slope_smooth(table: pd.DataFrame) -> Effect | None:
+    """Return the exponent in n of what one image moves, from noise, for the ConvNet with GELU."""
+    return _slope(table, "convnet_gelu")
+
+
+def slope_relu(table: pd.DataFrame) -> Effect | None:
+    """Return the exponent in n of what one image moves, from noise, for the ConvNet with ReLU."""
+    return _slope(table, "convnet")
+
+
+def _slope(table: pd.DataFrame, extractor: str) -> Effect | None:
+    rows = table[(table.extractor == extractor) & (table.x == "typical")]
+    rows = rows[rows.iterations == rows.iterations.max()]
+    rows = rows[(rows.init == "noise") & ~rows.in_initialisation.eq(True)]
+    if rows.seed.nunique() < 3:
+        return None
+    fit = slopes.exponent(rows)
+    return Effect(fit.value, fit.t_low, fit.t_high)
+
+
+def _accuracies(table: pd.DataFrame, mechanism: str, **chosen: object) -> pd.Series:
+    rows = table[(table.kind == "accuracy") & (table.mechanism == mechanism)]
+    for column, value in chosen.items():
+        rows = rows[rows[column] == value]
+    return 100 * rows.test_accuracy
+
+
+def _images(table: pd.DataFrame) -> list[float]:
+    """Return the numbers of images a class of plain DM, smallest first."""
+    return sorted(table[(table.kind == "accuracy") & (table.mechanism == "dm")].ipc.dropna().unique())
+
+
+def gain_over_generator(table: pd.DataFrame) -> Effect | None:
+    """Return accuracy of condensation in one noisy release minus DP-MERF's, in points, at epsilon 1."""
+    few = _images(table)[:1]
+    chosen = {"epsilon": 1.0, "ipc": few[0]} if few else {}
+    pair = (_accuracies(table, name, **chosen) for name in ("one_release", "dp_merf"))
+    return _effect(intervals.difference(*pair))
+
+
+def cost_over_generator(table: pd.DataFrame) -> Effect | None:
+    """Return seconds of condensation in one noisy release over those of DP-MERF, at epsilon 1.
+
+    A ratio of geometric means over seeds; the interval is Welch's, of logarithms.
+    """
+    few = _images(table)[:1]
+    if not few:
+        return None
+    rows = table[(table.kind == "accuracy") & (table.epsilon == 1) & (table.ipc == few[0])]
+    seconds = [np.log(rows.seconds[rows.mechanism == name]) for name in ("one_release", "dp_merf")]
+    found = _effect(intervals.difference(*seconds))
+    return found and Effect(*np.exp(found[:3]).tolist())
+
+
+def private_loss(table: pd.DataFrame) -> Effect | None:
+    """Return accuracy of one noisy release at epsilon 1 minus that of DM from real images, in points."""
+    few = _images(table)[:1]
+    if not few:
+        return None
+    private = _accuracies(table, "one_release", epsilon=1.0, ipc=few[0])
+    return _effect(intervals.difference(private, _accuracies(table, "dm", init="real", ipc=few[0])))
+
+
+def sgd_over_few(table: pd.DataFrame) -> Effect | None:
+    """Return accuracy of DP-SGD at the smallest epsilon minus plain DM's on its fewest images, in points."""
+    return _sgd_over(table, 0)
+
+
+def sgd_over_many(table: pd.DataFrame) -> Effect | None:
+    """Return accuracy of DP-SGD at the smallest epsilon minus plain DM's on its most images, in points."""
+    return _sgd_over(table, -1)
+
+
+def _sgd_over(table: pd.DataFrame, place: int) -> Effect | None:
+    sizes, epsilons = _images(table), table[table.mechanism == "dp_sgd"].epsilon
+    if not sizes or not len(epsilons):
+        return None
+    plain = _accuracies(table, "dm", init="real", ipc=sizes[place])
+    return _effect(intervals.difference(_accuracies(table, "dp_sgd", epsilon=epsilons.min()), plain))
+
+
+def audits_right(table: pd.DataFrame) -> Effect | None:
+    """Return the share of audits in percent that end as they should.
+
+    A mechanism as it should be stays at or below its proved epsilon, a broken one is found above it.
+    """
+    audits = table[table.kind == "audit"]
+    if not len(audits):
+        return None
+    kept = audits.epsilon_audited <= audits.epsilon
+    right = 100 * float((kept == audits.broken.isna()).mean())
+    return Effect(right, right, right)
+
+
+def _attacked(table: pd.DataFrame, population: str) -> pd.DataFrame:
+    """Return rows of an attack on networks, each release at its largest number of shadows."""
+    rows = table[(table.release == table.method) & (table.attack == LIRA) & (table.population == population)]
+    most = rows.groupby(["method", "init", "ratio"]).shadows.transform("max")
+    return rows[rows.shadows == most]
+
+
+def network_advantage(table: pd.DataFrame) -> Effect | None:
+    """Return the advantage in points over all members, DM from noise at r = 1 %."""
+    rows = _attacked(table, "all")
+    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE)]
+    return _one(rows, "advantage", 100)
+
+
+def started_advantage(table: pd.DataFrame) -> Effect | None:
+    """Return the largest advantage in points over the images that a release starts from, at r = 1 %."""
+    rows = _attacked(table, "in_initialisation")
+    rows = rows[rows.method.isin(["dm", "dsa", "kip"]) & (rows.ratio == MIDDLE)]
+    return _one(rows.nlargest(1, "advantage"), "advantage", 100)
+
+
+def over_subset(table: pd.DataFrame) -> Effect | None:
+    """Return DM's advantage from noise minus that of a random subset, all members, at r = 1 %, in points."""
+    rows = _attacked(table, "all")
+    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE)]
+    return _one(rows, "difference", 100)
+
+
+def over_subset_started(table: pd.DataFrame) -> Effect | None:
+    """Return the same for DM from real images, over the images that each of the two releases starts from."""
+    rows = _attacked(table, "in_initialisation")
+    rows = rows[(rows.method == "dm") & (rows.init == "real") & (rows.ratio == MIDDLE)]
+    return _one(rows, "difference", 100)
+
+
+def over_subset_tpr(table: pd.DataFrame) -> Effect | None:
+    """Return DM's TPR from noise at an FPR of 0.1 % minus that of a random subset, all members, in points.
+
+    At r = 1 %; the interval takes the two for independent.
+    """
+    rows = _attacked(table, "all")
+    rows = rows[rows.ratio == MIDDLE]
+    pair = []
+    for method, init in (("dm", "noise"), ("random_subset", "real")):
+        own = rows[(rows.method == method) & (rows.init == init)]
+        if len(own) != 1:
+            return None
+        ends = ("tpr_at_fpr_1e-3", "tpr_bootstrap_low", "tpr_bootstrap_high")
+        pair.append(Interval(*(100 * float(own.iloc[0][column]) for column in ends)))
+    return _effect(apart(*pair))
+
+
+def mean_tpr(table: pd.DataFrame) -> Effect | None:
+    """Return the TPR in percent at an FPR of 0.1 % in a class mean, by an attacker with the pool.
+
+    At the largest number of members for which a linear extractor was condensed.
+    """
+    size = table[(table.extractor == "linear") & (table.method == "dm")].n.max()
+    rows = table[(table.method == "mean") & (table.attacker == "pool") & (table.n == size)]
+    rows = rows[(rows.calibration == "raw") & (rows.shrinkage == "ledoit_wolf")]
+    rows = rows[rows.dimension == rows.dimension.max()]
+    if len(rows) != 1:
+        return None
+    row = rows.iloc[0]
+    return Effect(100 * row.observed_tpr, 100 * row.tpr_bootstrap_low, 100 * row.tpr_bootstrap_high)
+
+
+def sgd_over_canaries(table: pd.DataFrame) -> Effect | None:
+    """Return accuracy of DP-SGD at the smallest epsilon minus that of DM from noise, 1,000 members, points.
+
+    Of networks that learnt from one half on the other half, whose images the interval takes for independent.
+    """
+    rows = table[(table.attacked == "network") & (table.in_initialisation == "all")]
+    rows = rows[rows.canary == "ordinary"]
+    sgd, dm = rows[rows.release == "dp_sgd"], rows[(rows.release == "dm") & (rows.init == "noise")]
+    if not len(sgd) or not len(dm):
+        return None
+    own, other = sgd[sgd.epsilon == sgd.epsilon.min()].iloc[0], dm.iloc[0]
+    pair = []
+    for row in (own, other):
+        images = int(row.nonmembers / row.shadows)
+        share = rate(round(row.nonmember_accuracy * images), images)
+        pair.append(Interval(100 * share.value, 100 * share.low, 100 * share.high))
+    return _effect(apart(*pair))
+
+
+def _nearest(table: pd.DataFrame, reference: str, init: str, population: str) -> pd.DataFrame:
+    """Return the shares of a reference for the condensed images of an initialisation at their last step."""
+    rows = table[(table.reference == reference) & (table.init == init) & (table.population == population)]
+    rows = rows[rows.method.isin(["dm", "dsa", "kip"])]
+    rows = rows[rows.ipc == rows.ipc.max()]
+    return rows[rows.iterations == rows.groupby(["method", "metric"]).iterations.transform("max")]
+
+
+def initial_found_dm(table: pd.DataFrame) -> Effect | None:
+    """Return the largest percentage over distances of DM's images that are still nearest to their start."""
+    return _initial_found(table, "dm")
+
+
+def initial_found_others(table: pd.DataFrame) -> Effect | None:
+    """Return the same over distances and the methods DSA and KIP."""
+    return _initial_found(table, "dsa", "kip")
+
+
+def _initial_found(table: pd.DataFrame, *methods: str) -> Effect | None:
+    rows = _nearest(table, "initial_nearest", "real", "all")
+    return _percent(rows[rows.method.isin(methods)].nlargest(1, "mean"))
+
+
+def member_nearer_noise(table: pd.DataFrame) -> Effect | None:
+    """Return the percentage of images from noise whose nearest is a member, of the clearest test."""
+    return _clearest(_nearest(table, "member_nearer", "noise", "all"))
+
+
+def member_nearer_others(table: pd.DataFrame) -> Effect | None:
+    """Return the same of images from real ones, the members that they started from left out."""
+    return _clearest(_nearest(table, "member_nearer", "real", "not_in_initialisation"))
+
+
+def _clearest(rows: pd.DataFrame) -> Effect | None:
+    """Return the share above one half of the least p-value; it is corrected for the tests it is chosen from.
+
+    Where no share is above one half, the largest, without a p-value: nothing speaks for members.
+    """
+    nearer = rows.assign(p_value=intervals.holm(rows.p_value)) if len(rows) else rows
+    nearer = nearer[nearer["mean"] > 0.5].sort_values(["p_value", "mean"], ascending=[True, False])
+    if not len(nearer):
+        return _percent(rows.nlargest(1, "mean"))
+    found = _percent(nearer.head(1))
+    return found and found._replace(p_value=float(nearer.p_value.iloc[0]))
+
+
+def _percent(rows: pd.DataFrame) -> Effect | None:
+    if len(rows) != 1:
+        return None
+    row = rows.iloc[0]
+    return _effect(Interval(row["mean"], row.low, row.high), 100)

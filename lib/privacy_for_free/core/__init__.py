@@ -1,0 +1,1 @@
+"""What everything stands on, with torch alone: devices, randomness, compiling, checkpoints, progress."""

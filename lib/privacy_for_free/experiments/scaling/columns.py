@@ -1,0 +1,77 @@
+"""The columns of the table of `scaling`, in order."""
+
+from privacy_for_free.lab.experiment import Column, columns
+
+COLUMNS: tuple[Column, ...] = (
+    *columns(
+        "operation",
+        (
+            "dm_step, training, evaluation, lira, class_mean, kip_step, linear_dm; described in the "
+            "experiment's module"
+        ),
+    ),
+    *columns(
+        "variable, value",
+        ("what the operation is measured against: n, m, K or ipc; its size in this row"),
+    ),
+    *columns(
+        "n, m, K, ipc",
+        (
+            "real images, or examples, that the operation sees; synthetic images of one set "
+            "(linear_dm: of a class); sets, releases or targets; synthetic images a class. Empty "
+            "where an operation has none"
+        ),
+    ),
+    *columns(
+        "width, dtype",
+        ("of the ConvNet; the type that it is computed in"),
+    ),
+    *columns(
+        "seconds, seconds_low, seconds_high",
+        ("a call: median, least and upper quartile of `repeats` timings, not compiled"),
+        measured=True,
+    ),
+    *columns(
+        "memory_bytes",
+        (
+            "most that the tensors which the operation makes hold at a time, its inputs and what a "
+            "kernel needs inside left out; on a GPU what torch allocated"
+        ),
+    ),
+    *columns(
+        "flops",
+        (
+            "floating-point operations, counted: products and convolutions, and one an element of "
+            "what is done element by element"
+        ),
+    ),
+    *columns(
+        "bytes",
+        ("inputs and results, each once: what must be moved at least"),
+    ),
+    *columns(
+        "flops_per_second, bytes_per_second",
+        ("reached: of `flops` and `bytes`"),
+        measured=True,
+    ),
+    *columns(
+        "ceiling_flops, ceiling_bytes",
+        (
+            "what the same process reaches at most: a product of large matrices of `dtype`, a copy of"
+            " a large block; a second"
+        ),
+        measured=True,
+    ),
+    *columns(
+        "bound, fraction",
+        (
+            "which ceiling is the lower one: arithmetic, memory; share of it that is reached. What "
+            "fits a cache can exceed 1"
+        ),
+        measured=True,
+    ),
+    *columns(
+        "threads, repeats",
+        ("of the process; timings"),
+    ),
+)

@@ -1,0 +1,24 @@
+"""What can be seen: how near synthetic images are to the image they started from, to members, to others."""
+
+from privacy_for_free.experiments.visual_privacy import measure
+from privacy_for_free.experiments.visual_privacy.columns import COLUMNS
+from privacy_for_free.lab.experiment import Experiment
+
+EXPERIMENT = Experiment(
+    name="visual_privacy",
+    module=__name__,
+    summary=(
+        "What can be seen: how near synthetic images are to the image they started from, to "
+        "members, to others."
+    ),
+    chapter="can_you_see_anyone",
+    datasets=("fashion_mnist", "cifar10", "fairface"),
+    design=measure.Design,
+    profiles=measure.PROFILES,
+    columns=COLUMNS,
+    sparse=True,
+    tasks=measure.tasks,
+    run=measure.run_task,
+    resumable=True,
+    order=9,
+)

@@ -1,0 +1,300 @@
+"""The tasks of an experiment on many machines: a Dask cluster that is there, or one started here.
+
+Tasks are independent and draw their random numbers from generators of their own, so a table is bitwise that
+of a run in one process on the same hardware with the same number of threads; Dask gives a worker one thread
+unless OMP_NUM_THREADS says otherwise. Only measured times differ. A task whose worker dies is given to
+another; finished tasks are on this machine's disk by then. A worker loads the data set from its own disk and
+refuses to work where source, data, machine or versions are not the record's. Where it sees the folder of the
+results, a task keeps its state there, and whoever is given the task next goes on from it.
+
+What is spread are tasks and, where an experiment has them (`privacy_for_free.lab.chunks`), chunks of a task:
+`membership` has four long tasks, and each goes out in chunks of shadows. A killed worker costs the chunk it
+had in hand. A task or chunk uses all cores that its worker may use.
+"""
+
+import dataclasses
+import importlib
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from privacy_for_free import data
+from privacy_for_free.core import devices, progress
+from privacy_for_free.lab import chunks, worker
+from privacy_for_free.lab.experiment import Experiment
+from privacy_for_free.lab.record import RecordError
+from privacy_for_free.lab.run import TaskRequest, TaskResult
+
+if TYPE_CHECKING:
+    from privacy_for_free.data import Dataset
+
+LOCAL = "local"
+ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?[^\s:/]+:\d+")
+PLACE = ("device", "machine", "versions")
+CONNECT_SECONDS = 30
+ATTEMPTS = 4  # to put a task's chunks together, each of which may lose its worker
+WAITS = (1, 5, 30)  # seconds that the cluster is given to see that a worker has gone
+
+
+def check(where: str, workers: int | None = None) -> str:
+    """Return `where`; ValueError where that is no cluster, or a number of workers is not allowed with it."""
+    if where != LOCAL and not ADDRESS.fullmatch(where):
+        raise ValueError(f"cluster {where!r}: allowed are local, or an address such as tcp://host:8786")
+    if workers is not None and where != LOCAL:
+        raise ValueError(f"workers {workers}: allowed with cluster local only; {where} has its own")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers {workers}: allowed are whole numbers from 1 up")
+    try:
+        importlib.import_module("distributed")
+    except ImportError:
+        raise ValueError(
+            f"cluster {where!r}: needs Dask: pip install -e '.[cluster]' in a checkout"
+        ) from None
+    if where.startswith(("tls://", "wss://")):
+        _check_certificates(where)
+    return where
+
+
+def _check_certificates(where: str) -> None:
+    """ValueError where Dask is configured without the certificates that connecting to `where` takes."""
+    from distributed import Security
+
+    try:
+        found = Security().get_connection_args("client")["ssl_context"]
+    except OSError as error:
+        raise ValueError(f"cluster {where!r}: certificates cannot be read ({error})") from error
+    if found is None:
+        raise ValueError(
+            f"cluster {where!r}: Dask's configuration names no certificates (distributed.comm.tls); allowed "
+            "without any are tcp:// and ws://"
+        )
+
+
+class Cluster:
+    """Workers for `lab.run.run`. Nothing is started or reached before there is work; close it afterwards."""
+
+    def __init__(
+        self,
+        where: str,
+        workers: int | None = None,
+        data_root: str | os.PathLike | None = None,
+        load: Callable[[str, str | None], "Dataset"] = data.load,
+        progress: bool = False,
+    ):
+        """Name a cluster: "local", with so many workers (None: one a core), or a scheduler's address.
+
+        `load(name, data_root)` is called in each worker, with that worker's disk and environment. `progress`
+        shows a bar of the chunks of tasks that have some. Raises ValueError as `check` does.
+        """
+        self.where, self.workers, self.load = check(where, workers), workers, load
+        self.data_root = None if data_root is None else os.path.abspath(data_root)
+        self.progress = progress
+        self._client, self._cluster = None, None
+
+    def __enter__(self) -> "Cluster":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster; stop it where it was started here."""
+        for part in (self._client, self._cluster):
+            if part is not None:
+                part.close()
+        self._client = self._cluster = None
+
+    def describe(self, experiment: Experiment, device: str, meta: Mapping[str, object]) -> dict[str, object]:
+        """Return device, machine and versions of the workers.
+
+        RecordError where they are not all of one kind, have another source than here, or run several tasks in
+        one process. Waits for the first worker.
+        """
+        client = self._connected(device)
+        try:
+            if not client.nthreads():
+                print(f"cluster {self.where}: waiting for a worker", file=sys.stderr, flush=True)  # noqa: T201
+            client.wait_for_workers(1)
+            found = client.run(worker.here, device, experiment.module, on_error="return")
+        except OSError as error:
+            raise RecordError(f"cluster {self.where}: gone ({error}); nothing was run") from error
+        if not found:
+            raise RecordError(f"cluster {self.where}: its workers have left; nothing was run")
+        for address, one in found.items():
+            if isinstance(one, Exception):
+                raise RecordError(f"worker {address}: {type(one).__name__}: {one}; nothing was run")
+        first, place = next(iter(found.items()))
+        for address, one in found.items():
+            worker.agree(one, {"source_sha256": meta["source_sha256"]}, f"worker {address}", "here")
+            worker.agree(one, {key: place[key] for key in PLACE}, f"worker {address}", f"worker {first}")
+        return {key: place[key] for key in PLACE}
+
+    def execute(
+        self,
+        experiment: Experiment,
+        dataset: "Dataset",
+        requests: Sequence[TaskRequest],
+        meta: Mapping[str, object],
+    ) -> Iterator[TaskResult]:
+        """Do the tasks on the cluster; yield each when it is done. What is left when this ends is called off.
+
+        Errors of a task are those it raises here, but for an OSError: that is a RecordError with its text, as
+        where a task outlived too many workers, or the cluster is gone.
+        """
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker
+        from distributed.comm import CommClosedError
+
+        client = self._connected(meta["device"])
+        wanted = {key: meta[key] for key in (*PLACE, "source_sha256", "data_sha256")}
+        run = f"{meta['experiment']}-{meta['dataset']}-{meta['profile']}-{uuid.uuid4().hex[:8]}"
+        sent = _Sent(client, run, wanted, (self.load, dataset.name, self.data_root))
+        try:
+            splits = {}
+            for job in requests:
+                job = _absolute(job)
+                if split := chunks.Split.of(job, dataset, meta):
+                    splits[job.index] = split
+                    sent.missing(split)
+                else:
+                    sent.whole(job)
+            total = sum(len(split.chunks) for split in splits.values())
+            left = sum(len(split.missing) for split in splits.values())
+            with progress.counter(total - left, total, self.progress, "chunks") as advance:
+                for index, number, result in sent.results():
+                    if number is None:
+                        yield result
+                        continue
+                    splits[index].keep(number, result)
+                    advance()
+                    if not splits[index].missing:
+                        sent.last(splits[index])
+        except KilledWorker as error:
+            raise RecordError(
+                f"{run}: a task lost one worker after another ({error}); finished tasks are kept"
+            ) from error
+        except (CancelledError, CommClosedError) as error:
+            raise RecordError(
+                f"cluster {self.where}: gone in mid-run ({type(error).__name__}); finished tasks are kept, "
+                "run it again to go on"
+            ) from error
+        except OSError as error:
+            raise RecordError(
+                f"{run}: stopped with {type(error).__name__}: {error}; finished tasks are kept, run it again "
+                "to go on"
+            ) from error
+        finally:
+            sent.call_off()
+
+    def _connected(self, device: str) -> object:
+        if self._client is not None:
+            return self._client
+        import dask
+        from distributed import Client, LocalCluster
+
+        if self.where != LOCAL:
+            try:
+                self._client = Client(self.where, timeout=CONNECT_SECONDS, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise RecordError(
+                    f"cluster {self.where}: no scheduler answers there ({error}); nothing was run"
+                ) from error
+            return self._client
+        number = self.workers or (1 if devices.resolve(device).type == "cuda" else devices.usable_cores())
+        with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+            self._cluster = LocalCluster(
+                n_workers=number,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # a free port for what Dask serves besides
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=None,  # Dask would kill what takes more than its share
+                env={"TQDM_DISABLE": "1"},  # one bar, that of this process
+            )
+        self._client = Client(self._cluster, set_as_default=False)
+        self._client.register_plugin(worker.share(number))
+        return self._client
+
+
+class _Sent:
+    """What was sent to the workers of a run and has not come back."""
+
+    def __init__(self, client: object, run: str, wanted: Mapping[str, object], source: tuple):
+        """Name the run; nothing is sent."""
+        self.client, self.run, self.common = client, run, (wanted, source)
+        self.owners: dict[object, tuple[int, int | None]] = {}  # future -> task, chunk
+        self.lasts: dict[int, tuple[chunks.Split, int]] = {}  # task -> its chunks, times sent
+        self.new: list[object] = []
+
+    def whole(self, job: TaskRequest) -> None:
+        """Send a task."""
+        self._send(job.index, None, str(job.index), worker.do, job)
+
+    def missing(self, split: chunks.Split) -> None:
+        """Send what is missing of a task's chunks, or what comes after them where nothing is."""
+        for number in split.missing:
+            key = f"{split.job.index}-chunk-{number}"
+            given = (split.job, split.chunks[number], split.sha256)
+            self._send(split.job.index, number, key, worker.do_chunk, *given)
+        if not split.missing:
+            self.last(split)
+
+    def last(self, split: chunks.Split) -> None:
+        """Send what all chunks of a task found, to be made into its rows."""
+        index, (_, times) = split.job.index, self.lasts.get(split.job.index, (None, 0))
+        self.lasts[index] = split, times + 1
+        given = (split.job, split.chunks, self._placed(split.results()), split.sha256)
+        self._send(index, None, f"{index}-last-{times}", worker.do_last, *given)
+
+    def _placed(self, results: Sequence[chunks.Found]) -> object:
+        """Hand what chunks found to a worker; to another where that one is just dying."""
+        for wait in (*WAITS, None):
+            try:
+                return self.client.scatter([results], hash=False)[0]
+            except OSError:
+                if wait is None or self.client.status != "running":
+                    raise
+                time.sleep(wait)
+
+    def results(self) -> Iterator[tuple[int, int | None, object]]:
+        """Yield task, chunk (None for the rows of a task) and result, as they come, until all are there."""
+        from concurrent.futures import CancelledError
+
+        from distributed import as_completed
+
+        coming = as_completed(loop=self.client.loop)
+        while self.owners:
+            coming.update(self.new)
+            self.new.clear()
+            future = next(coming)
+            index, number = self.owners.pop(future)
+            try:
+                result = future.result()
+            except CancelledError:
+                split, times = self.lasts.get(index, (None, ATTEMPTS))
+                if times >= ATTEMPTS or self.client.status != "running":
+                    raise
+                self.last(split)  # what was found died with the worker that held it; here it is still
+                continue
+            future.release()  # else it would be done again if the worker died that still holds it
+            yield index, number, result
+
+    def call_off(self) -> None:
+        """Cancel what has not come back."""
+        self.client.cancel(list(self.owners))
+
+    def _send(self, index: int, number: int | None, key: str, function: Callable, *given: object) -> None:
+        future = self.client.submit(function, *given, *self.common, key=f"{self.run}-{key}", pure=False)
+        self.owners[future] = index, number
+        self.new.append(future)
+
+
+def _absolute(job: TaskRequest) -> TaskRequest:
+    return dataclasses.replace(job, checkpoint=job.checkpoint and job.checkpoint.absolute())

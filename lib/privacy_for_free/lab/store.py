@@ -1,0 +1,257 @@
+"""The files of records on disk, written so that no kill can spoil them.
+
+The layout is RESULTS/<experiment>/<dataset>-<profile>.csv and .json. After each task the whole table so far
+is written aside, flushed and renamed over the old one: at any moment the file on disk holds complete tasks
+and nothing else. A record is only reused or continued when everything that could change a number is the same:
+parameters, seed, device, data checksum, source. Anything else is an error that says what differs.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from privacy_for_free.core import checkpoint
+from privacy_for_free.lab import definitions, settings, table_text
+from privacy_for_free.lab.experiment import PROFILES
+from privacy_for_free.lab.record import FORMAT, RESULTS, Record, RecordError
+
+# What must agree before a finished record is reused, besides its source; a partial one also needs the same
+# machine and versions.
+IDENTITY = ("experiment", "dataset", "profile", "parameters", "seed", "device", "data_sha256")
+STATED = (
+    *("source_sha256", "complete", "machine", "versions", "started", "seconds", "peak_memory_bytes"),
+    "table_sha256",
+)
+
+
+class Store:
+    """The two files of one record, and the lock that keeps a second process away from them."""
+
+    def __init__(
+        self, results_dir: Path, experiment: str, dataset: str, profile: str, design: object | None = None
+    ):
+        """Name the files; nothing is created before `locked`.
+
+        `design` is the settings that a stored record is held against: a field that was added since and has a
+        default counts as stored with it.
+        """
+        self.design = design
+        self.folder = results_dir / experiment
+        self.table = self.folder / f"{dataset}-{profile}.csv"
+        self.sidecar = self.table.with_suffix(".json")
+
+    def exists(self) -> bool:
+        """Whether any part of the record is there."""
+        return _exists(self.table) or _exists(self.sidecar)
+
+    def checkpoint(self, task: int) -> Path:
+        """The file in which a task may keep its state; it is there only while the task is not done."""
+        return self.table.with_suffix(f".{task}.checkpoint")
+
+    def forget(self, task: int) -> None:
+        """Remove what a task kept."""
+        for path in self.folder.glob(f"{self.checkpoint(task).stem}.*checkpoint"):
+            _remove(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the record; the lock goes with the process that holds it, however that ends."""
+        lock = self.table.with_suffix(".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = lock.open("w")
+        except OSError as error:
+            raise RecordError(
+                f"{self.folder}: cannot write there ({error.strerror}); nothing was run"
+            ) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if lock.stat().st_ino != os.fstat(handle.fileno()).st_ino:  # released in between
+                    raise FileNotFoundError
+            except (BlockingIOError, FileNotFoundError):
+                raise RecordError(f"{self.table}: another process is running this record") from None
+            except OSError as error:
+                with suppress(OSError):
+                    lock.unlink()
+                raise RecordError(
+                    f"{lock}: cannot be locked ({error.strerror}); nothing was run. Name another "
+                    "--results-dir, on a disk that has locks"
+                ) from error
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # the lock is gone with the handle; its file may stay
+                    lock.unlink(missing_ok=True)
+
+    def write(self, text: str, meta: Mapping[str, object]) -> None:
+        """Replace the table, then the sidecar, each at once; in between the table may be one task ahead."""
+        if not _exists(self.sidecar):
+            _replace(self.sidecar, _json(meta, text))
+        _replace(self.table, text)
+        _replace(self.sidecar, _json(meta, text))
+
+    def attest(self, meta: Mapping[str, object]) -> None:
+        """Replace the sidecar alone; the table stays, and so does its digest."""
+        _replace(self.sidecar, json.dumps(meta, indent=1) + "\n")
+
+    def load(self) -> tuple[dict, str]:
+        """Return sidecar and table; RecordError if one is missing, unreadable, or was altered."""
+        try:
+            meta = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            missing = [key for key in (*IDENTITY, *STATED) if key not in meta]
+            if not isinstance(meta, dict):
+                raise TypeError("not an object")
+        except FileNotFoundError:
+            raise RecordError(
+                f"{self.sidecar}: missing beside its table; restore it or run with --restart"
+            ) from None
+        except (OSError, ValueError, TypeError) as error:
+            raise RecordError(
+                f"{self.sidecar}: not a record's sidecar ({error}); run with --restart"
+            ) from error
+        if meta.get("format", FORMAT) != FORMAT:
+            raise RecordError(
+                f"{self.sidecar}: a record of format {meta['format']}, this version reads format {FORMAT}. "
+                "It was left as it is. Use the version that wrote it, or name another --results-dir"
+            )
+        if missing:
+            raise RecordError(
+                f"{self.sidecar}: {', '.join(missing)} missing; restore it or run with --restart"
+            )
+        if not meta["complete"] and not _exists(self.table):
+            return meta, ""
+        try:
+            text = self.table.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(
+                f"{self.table}: not readable ({error}); restore it or run with --restart"
+            ) from error
+        known = [text] if meta["complete"] else table_text.one_task_back(text)
+        if meta["table_sha256"] not in map(_sha256, known):
+            raise RecordError(
+                f"{self.table}: altered since it was recorded; restore it or run with --restart"
+            )
+        return meta, text
+
+    def complete(self, wanted: dict, columns: tuple[str, ...]) -> Record | None:
+        """Return the record where it is complete, or None; RecordError where anything differs."""
+        meta, text = self.load()
+        if not meta["complete"]:
+            return None
+        self._check(meta, wanted, [key for key in IDENTITY if key != "device" or wanted["device"] != "auto"])
+        blocks = table_text.blocks(text, columns, self.table)
+        return Record(table_text.frame(table_text.whole(columns, blocks)), meta, self.table)
+
+    def resume(self, wanted: dict, columns: tuple[str, ...]) -> tuple[dict, dict[int, str]]:
+        """Return the stored sidecar and the finished tasks' lines; RecordError where anything differs."""
+        meta, text = self.load()
+        self._check(meta, wanted, IDENTITY if meta["complete"] else (*IDENTITY, "machine", "versions"))
+        source = {key: wanted[key] for key in ("source_sha256", "definitions", "parameters")}
+        return meta | source, table_text.blocks(text, columns, self.table)
+
+    def _check(self, meta: dict, wanted: dict, keys: Sequence[str]) -> None:
+        found = meta if self.design is None else meta | {"parameters": self._filled(meta["parameters"])}
+        differing = [
+            f"{key}: {_short(found.get(key))}, now {_short(wanted[key])}"
+            for key in keys
+            if found.get(key) != wanted[key]
+        ]
+        if changed := definitions.changed(meta.get("definitions") or {"": ""}, wanted["definitions"]):
+            differing.append(f"source: {', '.join(filter(None, changed)) or 'of an older version'}")
+        if differing:
+            state = "made" if meta["complete"] else "begun"
+            raise RecordError(
+                f"{self.table} was {state} with another {'; '.join(differing)}. It was left as it is. "
+                "Name another --results-dir, or run with --restart, which moves it into superseded/"
+            )
+
+    def _filled(self, stored: Mapping[str, object]) -> dict[str, object]:
+        return settings.fill(stored, self.design)
+
+    def supersede(self) -> None:
+        """Move the record, if there is one, to superseded/ under a free number; both files or none."""
+        if not self.exists():
+            return
+        attic, moved = self.folder / "superseded", []
+        try:
+            attic.mkdir(exist_ok=True)
+            number = 1 + max((_number(path) for path in attic.glob(f"{self.table.stem}.*")), default=0)
+            for path in (self.table, self.sidecar):
+                if path.exists():
+                    aside = attic / f"{path.stem}.{number}{path.suffix}"
+                    os.replace(path, aside)
+                    moved.append((aside, path))
+        except OSError as error:
+            for aside, path in moved:
+                os.replace(aside, path)
+            raise RecordError(
+                f"{self.table}: could not be moved into {attic} ({error.strerror}); it is as it was before"
+            ) from error
+        for path in self.folder.glob(f"{self.table.stem}.*.checkpoint"):
+            _remove(path)
+
+
+def _number(superseded: Path) -> int:
+    """Return N of a superseded record's NAME.N.csv or NAME.N.json, 0 for any other file."""
+    number = superseded.name.split(".")[1]
+    return int(number) if number.isdecimal() and superseded.suffix in (".csv", ".json") else 0
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be looked at ({error.strerror})") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    try:
+        checkpoint.write_aside(path, lambda handle: handle.write(text.encode()))
+    except OSError as error:
+        raise RecordError(
+            f"{path}: could not be written ({error.strerror}); it is as it was before"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"{path}: could not be removed ({error.strerror})") from error
+
+
+def _json(meta: Mapping[str, object], text: str) -> str:
+    return json.dumps({**meta, "table_sha256": _sha256(text)}, indent=1) + "\n"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def read(
+    experiment: str, dataset: str, profile: str, results_dir: str | os.PathLike | None = None
+) -> Record | None:
+    """Return a complete record, or None where there is none; RecordError if its files do not fit together."""
+    store = Store(Path(results_dir or RESULTS), experiment, dataset, profile)
+    if not store.exists():
+        return None
+    meta, text = store.load()
+    return Record(table_text.frame(text), meta, store.table) if meta["complete"] else None
+
+
+def largest(experiment: str, dataset: str, results_dir: str | os.PathLike | None = None) -> Record | None:
+    """Return the complete record of the largest profile (paper, laptop), or None; smoke is for trying out."""
+    for profile in reversed(PROFILES[1:]):
+        if (record := read(experiment, dataset, profile, results_dir)) is not None:
+            return record
+    return None

@@ -1,0 +1,1 @@
+"""Networks, their training, the augmentation of images, and networks of infinite width."""

@@ -1,0 +1,347 @@
+"""Train networks on small sets and measure their accuracy, by the schedule of the condensation literature.
+
+The published schedule is that of `evaluate_synset` in the code of Zhao, Mopuri & Bilen (ICLR 2021) and of
+Zhao & Bilen (ICML 2021; WACV 2023), VICO-UoE/DatasetCondensation, utils.py: SGD at rate 0.01 with momentum
+0.9 and weight decay 5e-4 on every parameter, shuffled batches of 256, and about halfway a tenth of the rate
+with a fresh optimiser, whose momentum starts from nothing.
+
+A batch passes the network in chunks whose gradients add up. Instance norm looks at one image at a time, so
+this is the gradient of the batch. Chunks are small on a CPU because activations beyond the caches go to fresh
+pages of memory, and page faults then cost more than the convolutions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from privacy_for_free.core.compiling import available, compiled
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import augmentation
+from privacy_for_free.nets.networks import Network, Weights
+
+MEBIBYTE = 2**20
+ACTIVATIONS = {"cpu": 32 * MEBIBYTE, "cuda": 8192 * MEBIBYTE}  # what a chunk's activations may take
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained; the defaults are the published ones without augmentation.
+
+    epochs        passes over the set
+    learning_rate, momentum, weight_decay   of torch.optim.SGD, for every parameter
+    batch         images a step; the last step of an epoch takes what is left
+    augmentation  strategy of `augmentation.draw`: a kind a batch, parameters for each image; "" for none
+    compile       torch.compile the loss
+    drop          epochs at the first rate, before a fresh optimiser goes on at a tenth of it; None: half
+    """
+
+    epochs: int = 301
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch: int = 256
+    augmentation: str = ""
+    compile: bool = False
+    drop: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values no training can have."""
+        for name, least in (("epochs", 0), ("batch", 1), ("drop", 0)):
+            value = getattr(self, name)
+            if name == "drop" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate {self.learning_rate!r}: allowed are numbers above 0")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay {self.weight_decay!r}: allowed are numbers from 0 up")
+        augmentation.kinds(self.augmentation)
+
+    @classmethod
+    def published(cls, augmentation: str = "", compile: bool = False) -> "Schedule":
+        """Return the published schedule: 300 epochs, 1,000 with augmentation, as the code counts them.
+
+        Its loop runs `range(Epoch + 1)`, and the rate drops after the epoch of index Epoch // 2 + 1.
+        """
+        epochs = 1000 if augmentation else 300
+        return cls(epochs + 1, augmentation=augmentation, compile=compile, drop=epochs // 2 + 2)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of epoch 0 .. epochs-1.
+
+        >>> [Schedule(epochs=4).rate(epoch) for epoch in range(4)]
+        [0.01, 0.01, 0.001, 0.001]
+        """
+        return self.learning_rate if epoch < self._first else self.learning_rate / 10
+
+    @property
+    def _first(self) -> int:
+        return self.epochs // 2 if self.drop is None else self.drop
+
+
+def train(
+    network: Network,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    schedule: Schedule,
+    seed: int,
+    *index: int | str,
+) -> Weights:
+    """Train one network from a random initialisation; return its parameters, without gradients.
+
+    images  float32 or float64, M x C x H x W; the parameters get their dtype and device
+    labels  int64, M: cross-entropy; or of the images' dtype, M x classes: mean squared error of the logits,
+            over images and classes
+    seed, index   name the run: initialisation, order and augmentation each draw from a generator of their own
+
+    ValueError for shapes, dtypes or labels that do not fit; DivergenceError when a loss is not finite, which
+    is looked for at the end of an epoch.
+    """
+    _check(network, images, labels)
+    return _fit(network, images[None], labels[None], schedule, seed, [index], stacked=False)
+
+
+def train_many(
+    network: Network,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    schedule: Schedule,
+    seed: int,
+    names: Sequence[int | str] | None = None,
+) -> Weights:
+    """Train K networks, each on a set of its own; return their parameters stacked, K first.
+
+    images  K x M x C x H x W
+    labels  K x M or K x M x classes, as for `train`
+    names   K: network k is `train(network, images[k], labels[k], schedule, seed, names[k])`, whichever others
+            share the run: bitwise on a CPU, where they are trained in turn; up to rounding on a GPU, where
+            torch.func.vmap stacks them, in groups that share the memory a chunk may take
+
+    Errors are those of `train`, for any of the networks; ValueError too for names that are not K different
+    ones.
+    """
+    if images.dim() != 5 or len(labels) != len(images) or len(images) == 0:
+        raise ValueError(
+            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}: allowed are images "
+            "K x M x C x H x W, labels for each of the K sets, K from 1 up"
+        )
+    names = list(range(len(images)) if names is None else names)
+    if len(names) != len(images) or len(set(names)) != len(names):
+        raise ValueError(f"names {names}: allowed are {len(images)} different ones, one a network")
+    for one, its in zip(images, labels, strict=True):
+        _check(network, one, its)
+    stacked = images.device.type == "cuda"
+    group = max(1, _chunk(network, images) // min(schedule.batch, images.shape[1])) if stacked else 1
+    parts = []
+    for start in range(0, len(names), group):
+        rows = slice(start, start + group)
+        indices = [(name,) for name in names[rows]]
+        part = _fit(network, images[rows], labels[rows], schedule, seed, indices, stacked)
+        parts.append(part if stacked else {name: value[None] for name, value in part.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def select(parameters: Weights, k: int) -> Weights:
+    """Return network k of stacked parameters."""
+    return {name: value[k] for name, value in parameters.items()}
+
+
+def logits(
+    network: Network, parameters: Weights, images: torch.Tensor, compile: bool = False
+) -> torch.Tensor:
+    """Return the class scores (N, classes) of images (N, C, H, W), without gradients, in chunks."""
+    return _apply(network, "logits", parameters, images, compile)
+
+
+def features(
+    network: Network, parameters: Weights, images: torch.Tensor, compile: bool = False
+) -> torch.Tensor:
+    """Return the features (N, feature_dim) of images (N, C, H, W), without gradients, in chunks."""
+    return _apply(network, "features", parameters, images, compile)
+
+
+def accuracy(
+    network: Network,
+    parameters: Weights,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    compile: bool = False,
+) -> float:
+    """Return the share, 0 to 1, of images (N, C, H, W) whose highest score is that of their label (int64, N).
+
+    ValueError where there is no image, or not one label for each.
+    """
+    if len(images) == 0 or labels.shape != (len(images),):
+        raise ValueError(
+            f"labels {tuple(labels.shape)} for {len(images)} images: allowed are one image or more, "
+            "and a label each"
+        )
+    return (logits(network, parameters, images, compile).argmax(1) == labels).double().mean().item()
+
+
+def _fit(
+    network: Network,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    schedule: Schedule,
+    seed: int,
+    indices: Sequence[tuple[int | str, ...]],
+    stacked: bool,
+) -> Weights:
+    """Train the networks of K sets together where stacked, else the one of the only set."""
+    device, dtype, M = images.device, images.dtype, images.shape[1]
+    initial = [network.initial(generator(seed, "training initial", *index), dtype) for index in indices]
+    parameters = {
+        name: torch.stack([one[name] for one in initial]) if stacked else value
+        for name, value in initial[0].items()
+    }
+    layout = _layout(schedule.compile)
+    parameters = {
+        name: _arranged(value.to(device), layout).requires_grad_(True) for name, value in parameters.items()
+    }
+    loss = _loss(network, schedule.compile, stacked)
+    shuffles = [generator(seed, "training order", *index) for index in indices]
+    transforms = [generator(seed, "training augmentation", *index, device=device) for index in indices]
+    dim = int(stacked)
+    batch = min(schedule.batch, M)
+    chunks = -(-batch * len(images) // max(len(images), _chunk(network, images)))
+    chunk = -(-batch // chunks)
+
+    def draw(orders: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = [one[order] for one, order in zip(images, orders, strict=True)]
+        if schedule.augmentation:
+            for k, stream in enumerate(transforms):
+                transform = augmentation.draw(schedule.augmentation, len(drawn[k]), stream)
+                drawn[k] = augmentation.apply(transform, drawn[k])
+        answers = [one[order] for one, order in zip(labels, orders, strict=True)]
+        return (torch.stack(drawn), torch.stack(answers)) if stacked else (drawn[0], answers[0])
+
+    optimiser = None
+    for epoch in range(schedule.epochs):
+        if optimiser is None or schedule.rate(epoch) != schedule.rate(epoch - 1):
+            optimiser = torch.optim.SGD(
+                parameters.values(),
+                lr=schedule.rate(epoch),
+                momentum=schedule.momentum,
+                weight_decay=schedule.weight_decay,
+            )
+        orders = torch.stack([torch.randperm(M, generator=stream) for stream in shuffles]).to(device)
+        losses = []
+        for rows in orders.split(schedule.batch, 1):
+            drawn, answers = draw(rows)
+            weights = drawn.new_full((rows.shape[1],), 1 / rows.shape[1])
+            total = torch.zeros(len(images), dtype=dtype, device=device)
+            optimiser.zero_grad()
+            for x, y, w in zip(
+                _split(drawn, chunk, dim), _split(answers, chunk, dim), _split(weights, chunk, 0), strict=True
+            ):
+                if not stacked:
+                    x = x.contiguous(memory_format=layout)
+                value = loss(parameters, x, y, w)
+                value.sum().backward()
+                total += value.detach()
+            optimiser.step()
+            losses.append(total)
+        _check_finite(torch.stack(losses), epoch, indices, schedule)
+    return {name: value.detach() for name, value in parameters.items()}
+
+
+@cache
+def _loss(network: Network, compile: bool, stacked: bool) -> Callable[..., torch.Tensor]:
+    """Return the weighted sum of the images' losses, made once a network so that it is compiled once."""
+
+    def loss(
+        parameters: Weights, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        scores = network.logits(parameters, images)
+        if labels.dtype == torch.int64:
+            each = cross_entropy(scores, labels, reduction="none")
+        else:
+            each = (scores - labels).square().mean(1)
+        return (each * weights).sum()
+
+    return compiled(torch.func.vmap(loss, (0, 0, 0, None)) if stacked else loss, compile)
+
+
+@cache
+def _function(network: Network, name: str, compile: bool) -> Callable[..., torch.Tensor]:
+    return compiled(getattr(network, name), compile)
+
+
+@torch.no_grad()
+def _apply(
+    network: Network, name: str, parameters: Weights, images: torch.Tensor, compile: bool
+) -> torch.Tensor:
+    if len(images) == 0:
+        raise ValueError("0 images: allowed are one or more")
+    function = _function(network, name, compile)
+    parts = _split(images, min(_chunk(network, images), len(images)), 0)
+    layout = _layout(compile)
+    parameters = {key: _arranged(value, layout) for key, value in parameters.items()}
+    values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
+    return torch.cat(values)[: len(images)]
+
+
+def _chunk(network: Network, images: torch.Tensor) -> int:
+    """Return how many images' activations a chunk may hold."""
+    return max(1, ACTIVATIONS[images.device.type] // network.activation_bytes(images.dtype))
+
+
+def _layout(compile: bool) -> torch.memory_format:
+    """Return the layout of images and filters that is the faster one on a CPU (benchmarks/training.py)."""
+    return torch.channels_last if compile and available() else torch.contiguous_format
+
+
+def _arranged(value: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    return value.contiguous(memory_format=layout) if value.dim() == 4 else value
+
+
+def _split(values: torch.Tensor, size: int, dim: int) -> tuple[torch.Tensor, ...]:
+    """Split into parts of one size, the last filled up with zeros: one shape is compiled once."""
+    short = -values.shape[dim] % size
+    if short:
+        shape = (*values.shape[:dim], short, *values.shape[dim + 1 :])
+        values = torch.cat([values, values.new_zeros(shape)], dim)
+    return values.split(size, dim)
+
+
+def _check(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+    shape = (network.channels, network.size, network.size)
+    if images.dtype not in (torch.float32, torch.float64) or images.shape[1:] != shape or len(images) == 0:
+        raise ValueError(
+            f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, "
+            f"M x {' x '.join(map(str, shape))}, M from 1 up"
+        )
+    count = len(images)
+    hard = labels.dtype == torch.int64 and labels.shape == (count,)
+    soft = labels.dtype == images.dtype and labels.shape == (count, network.classes)
+    if not hard and not soft:
+        raise ValueError(
+            f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, {count}, or {images.dtype}, "
+            f"{count} x {network.classes}"
+        )
+    if hard and not 0 <= int(labels.min()) <= int(labels.max()) < network.classes:
+        raise ValueError(
+            f"labels from {int(labels.min())} to {int(labels.max())}: allowed are 0 to {network.classes - 1}"
+        )
+
+
+def _check_finite(
+    losses: torch.Tensor, epoch: int, indices: Sequence[tuple[int | str, ...]], schedule: Schedule
+) -> None:
+    """Raise DivergenceError for the first of an epoch's losses (steps x K) that is not finite."""
+    bad = (~torch.isfinite(losses)).nonzero()
+    if len(bad):
+        step, k = bad[0].tolist()
+        raise DivergenceError(
+            f"training: epoch {epoch}, step {epoch * len(losses) + step}: the loss of network {indices[k]} "
+            f"is {float(losses[step, k])}; lower the learning rate (now {schedule.learning_rate}), or look "
+            "for values in images and labels that are not finite"
+        )

@@ -1,0 +1,47 @@
+"""What is measured, in exact arithmetic and at the edges."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privacy_for_free.attacks.confidences import logit_scaled_confidence, loss
+from privacy_for_free.core.randomness import generator
+
+
+@given(st.lists(st.floats(-8, 8), min_size=2, max_size=6), st.integers(0, 5))
+def test_the_log_odds_of_the_softmax(values, label):
+    label %= len(values)
+    weights = [Fraction(math.exp(value)) for value in values]
+    odds = weights[label] / (sum(weights) - weights[label])
+    found = logit_scaled_confidence(torch.tensor([values], dtype=torch.float64), torch.tensor([label]))
+    assert math.isclose(float(found), math.log(odds), rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_certainty_is_not_rounded_away(dtype):
+    logits = torch.tensor([[800.0, 0.0], [-800.0, 0.0], [1e6, -1e6]], dtype=dtype)
+    found = logit_scaled_confidence(logits, torch.zeros(3, dtype=torch.int64))
+    assert found.tolist() == [800.0, -800.0, 2e6]
+    assert found.dtype == torch.float64
+
+
+def test_shapes_and_the_loss():
+    logits = torch.randn((3, 4, 5), generator=generator(0, "logits"))
+    labels = torch.arange(12).view(3, 4) % 5
+    assert logit_scaled_confidence(logits, labels).shape == (3, 4)
+    expected = -logits.double().log_softmax(-1).gather(-1, labels[..., None])[..., 0]
+    torch.testing.assert_close(loss(logits, labels), expected)
+    torch.testing.assert_close(
+        logit_scaled_confidence(logits, labels),
+        -loss(logits, labels) - torch.log(-torch.expm1(-loss(logits, labels))),
+    )
+
+
+@pytest.mark.parametrize(("logits", "labels"), [((3, 1), (3,)), ((3, 5), (4,)), ((3, 5), (3, 1))])
+def test_bad_shapes(logits, labels):
+    with pytest.raises(ValueError, match="allowed are two classes or more"):
+        logit_scaled_confidence(torch.zeros(logits), torch.zeros(labels, dtype=torch.int64))

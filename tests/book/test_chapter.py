@@ -1,0 +1,143 @@
+"""Chapters check their parameters before any work, and draw from the largest record there is."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from privacy_for_free import data, experiments
+from privacy_for_free.book.chapter import beginning, open_chapter
+from privacy_for_free.lab import records
+from privacy_for_free.stats.intervals import Interval
+
+GOOD = {"dataset": "fashion_mnist_mini", "profile": "smoke", "seed": 0, "device": "cpu"}
+
+
+def chapter(results_dir=None, **changed):
+    return open_chapter(**{**GOOD, **changed}, data_root=None, results_dir=results_dir)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"dataset": "nonsense"}, "fashion_mnist_mini, fashion_mnist"),
+        ({"profile": "nonsense"}, "smoke, laptop, paper"),
+        ({"device": "nonsense"}, "auto, cpu, cuda"),
+        ({"seed": "0"}, "from 0 up"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_allowed(wrong, says):
+    with pytest.raises(ValueError, match=says) as error:
+        chapter(**wrong)
+    assert repr(next(iter(wrong.values()))) in str(error.value)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Records by data set, and a live run that counts its calls."""
+    calls = []
+
+    def largest(name, dataset, results_dir):
+        return f"{dataset} record" if (results_dir, dataset) in calls[0] else None
+
+    def run(*arguments, **options):
+        calls.append(options["results_dir"])
+        return "live"
+
+    monkeypatch.setattr(records, "largest", largest)
+    monkeypatch.setattr(records, "run", run)
+    monkeypatch.setattr(experiments, "get", lambda name: name)
+    return calls
+
+
+def test_records_of_the_book_are_drawn_with_the_chapters_own(fake):
+    fake.append({(None, "cifar10"), (None, "fashion_mnist_mini")})
+    assert list(chapter().recorded("toy")) == ["cifar10", "fashion_mnist_mini"]
+    assert len(fake) == 1  # nothing was run
+
+
+def test_without_records_the_live_run_is_drawn_once(fake):
+    fake.append(set())
+    opened = chapter("elsewhere")
+    assert opened.recorded("toy") == {"fashion_mnist_mini": "live"}
+    assert opened.run("toy") == "live"
+    assert fake[1:] == [None]  # in memory, and not again
+
+
+def test_larger_profiles_are_recorded(fake):
+    fake.append(set())
+    chapter("elsewhere", profile="laptop").run("toy")
+    assert fake[1:] == ["elsewhere"]
+
+
+def a_data_set(train, test):
+    """Two classes in turn, each image filled with its position."""
+    images = {f"{split}_images": torch.arange(n).float()[:, None, None, None] for split, n in (train, test)}
+    labels = {f"{split}_labels": torch.arange(n) % 2 for split, n in (train, test)}
+    one = torch.ones(1)
+    return data.Dataset(
+        "toy", **images, **labels, classes=("a", "b"), sha256="0", normalised=False, mean=one, std=one
+    )
+
+
+def test_live_runs_take_the_beginning_of_a_large_data_set(monkeypatch):
+    whole = a_data_set(("train", 3000), ("test", 300))
+    part = beginning(whole)
+    assert part.train_images.flatten().tolist() == list(range(2000))  # 1,000 of each of two classes
+    assert torch.equal(part.train_labels, whole.train_labels[:2000])
+    assert torch.equal(part.test_images, whole.test_images)
+    assert part.sha256 == "0 beginning"
+    small = a_data_set(("train", 2000), ("test", 400))
+    assert beginning(small) is small
+
+    given = []
+    monkeypatch.setattr(data, "load", lambda name, root: whole)
+    monkeypatch.setattr(records, "run", lambda experiment, dataset, *_, **__: given.append(dataset))
+    chapter().run("condensation")
+    chapter("elsewhere", profile="laptop").run("condensation")
+    assert [len(dataset.train_labels) for dataset in given] == [2000, 3000]
+
+
+def test_a_live_run_of_some_tasks_has_their_rows():
+    wanted = lambda task: task.mechanism == "random_subset"  # noqa: E731
+    opened = chapter()
+    module = experiments.get("private_release")
+    found = opened.live("private_release", wanted)
+    assert list(found.columns) == list(module.COLUMNS)
+    task = module.Task("accuracy", "random_subset", 0)
+    rows = module.run_task(task, module.PROFILES["smoke"], beginning(opened.data), 0, torch.device("cpu"))
+    assert found.test_accuracy.tolist() == [row["test_accuracy"] for row in rows]
+
+
+def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
+    monkeypatch.setattr(records, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
+    assert chapter("there", profile="laptop").live("private_release", None) == "there"
+
+
+@pytest.mark.parametrize(
+    ("margins", "verdict"),
+    [
+        (0.1, "holds"),
+        (0.0, "fails"),
+        ([1.0, 2.0], "holds"),
+        ([1.0, -2.0], "fails"),
+        ([1.0, float("nan")], "holds"),
+        ([float("nan")], "open"),
+        ([], "open"),
+        ([True, True], "holds"),
+        ([True, False], "fails"),
+        (pd.Series([0.5, 0.1]), "holds"),
+        (Interval(1.0, 0.5, 1.5), "holds"),
+        (Interval(1.0, -0.5, 2.5), "open"),
+        (Interval(-1.0, -1.5, 0.0), "fails"),
+        ([Interval(1.0, 0.5, 1.5), Interval(1.0, -0.5, 2.5)], "open"),
+        ([Interval(-1.0, -1.5, -0.5), Interval(1.0, -0.5, 2.5)], "fails"),
+        ([Interval(float("nan"), float("nan"), float("nan"))], "open"),
+    ],
+)
+def test_verdicts_are_what_the_numbers_say(monkeypatch, margins, verdict):
+    glued = {}
+    monkeypatch.setattr(type(chapter()), "glue", lambda self, **values: glued.update(values))
+    chapter().verdicts(v_one=margins)
+    assert glued == {"v_one": verdict}

@@ -1,0 +1,94 @@
+"""Intervals against tables of Student's t, and their coverage."""
+
+import math
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from privacy_for_free.stats.intervals import Interval, difference, holm, mean, unpaired
+
+
+def test_the_interval_of_a_mean_is_students():
+    found = mean([2.0, 4.0, 9.0])
+    error = math.sqrt(((2 - 5) ** 2 + (4 - 5) ** 2 + (9 - 5) ** 2) / 2 / 3)
+    assert math.isclose(found.value, 5.0)
+    assert math.isclose(found.half, 4.302652729911275 * error)  # t of 97.5 %, two degrees of freedom
+    assert math.isclose(mean([2.0, 4.0, 9.0], 0.5).half, 0.816496580927726 * error)
+
+
+def test_one_run_has_no_spread_and_none_no_mean():
+    assert mean([3.0]) == (3.0, 3.0, 3.0)
+    assert all(map(math.isnan, mean([])))
+    assert all(map(math.isnan, difference([1.0], [2.0, 3.0])))
+
+
+def test_a_difference_is_welchs():
+    a, b = [1.0, 2.0, 3.0, 4.0], [2.0, 8.0]
+    found = difference(a, b)
+    va, vb = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 2
+    freedom = (va + vb) ** 2 / (va**2 / 3 + vb**2 / 1)
+    assert math.isclose(found.value, -2.5)
+    assert 1 < freedom < 1.2  # close to one, where t is 12.706
+    assert 0.6 * 12.706 * math.sqrt(va + vb) < found.half < 12.706 * math.sqrt(va + vb)
+
+
+def test_coverage_of_three_against_three():
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        low, high = difference(random.normal(1, 1, 3), random.normal(0, 3, 3))[1:]
+        hits += low <= 1 <= high
+    assert 0.93 < hits / 1000 < 0.99
+
+
+def _holm_naive(values):
+    """The definition: reject while p_(i) <= level / (count - i); a corrected p is the smallest such level."""
+    corrected = []
+    for value in values:
+        before = [other for other in values if other <= value]
+        levels = [
+            other * sum(third >= other for third in values) for other in before
+        ]  # ties share a rank, the larger factor
+        corrected.append(min(1.0, max(levels)))
+    return corrected
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_follows_its_definition(values):
+    assert np.allclose(holm(values), _holm_naive(values), rtol=1e-12)
+    assert (holm(values) >= np.array(values)).all()
+    assert (
+        holm(values) <= np.minimum(1, len(values) * np.array(values)) + 1e-12
+    ).all()  # never above Bonferroni
+
+
+def test_holm_keeps_the_error_of_all_tests_together():
+    rng = np.random.default_rng(0)
+    runs = 4000
+    wrong = sum(holm(rng.uniform(size=20)).min() < 0.05 for _ in range(runs)) / runs
+    assert abs(wrong - (1 - (1 - 0.05 / 20) ** 20)) < 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, math.nan])
+def test_holm_refuses_what_is_no_probability(wrong):
+    with pytest.raises(ValueError, match="allowed are 0 to 1"):
+        holm([0.5, wrong])
+
+
+def test_unpaired_is_the_z_test_of_two_means():
+    """Standard errors 3 and 4, means 10 apart: z = 2."""
+    quantile = 1.959963984540054
+    one, other = (
+        Interval(20, 20 - 3 * quantile, 20 + 3 * quantile),
+        Interval(10, 10 - 4 * quantile, 10 + 4 * quantile),
+    )
+    found, p_value = unpaired(one, other)
+    assert np.allclose(found, (10, 10 - 5 * quantile, 10 + 5 * quantile))
+    assert math.isclose(p_value, 0.04550026389635842, rel_tol=1e-12)
+
+
+def test_unpaired_needs_an_error_to_judge_by():
+    with pytest.raises(ValueError, match="allowed are intervals of which one has a length"):
+        unpaired(Interval(1, 1, 1), Interval(0, 0, 0))
