@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -86,6 +86,18 @@ class Chapter:
 
         for name, value in values.items():
             glue(name, value.item() if hasattr(value, "item") else value, display=False)
+
+    def publish(self, numbers: Mapping[str, object], verdicts: Mapping[str, object] | None = None) -> None:
+        """Hand numbers and verdicts to the prose, each under its key: {glue:text}`key:format`.
+
+        A verdict is a text, which is inserted as it is, or margins, as `verdicts` takes them.
+        """
+        self.glue(**numbers)
+        for key, given in (verdicts or {}).items():
+            if isinstance(given, str):
+                self.glue(**{key: given})
+            else:
+                self.verdicts(**{key: given})
 
     def verdicts(self, **margins: object) -> None:
         """Hand verdicts to the prose, each from the numbers that decide it: {glue:text}`name`.
