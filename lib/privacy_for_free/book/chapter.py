@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -18,13 +18,16 @@ from privacy_for_free.core.randomness import derived_seed
 from privacy_for_free.data.embedded import PER_CLASS
 from privacy_for_free.experiments.plan import RECORDED
 from privacy_for_free.lab.record import RESULTS, Record, check_profile
-from privacy_for_free.lab.run import run
+from privacy_for_free.lab.run import designed, run
 from privacy_for_free.lab.store import largest
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's parameters, checked. Make one with `open_chapter`."""
+    """A chapter's parameters, checked. Make one with `open_chapter`.
+
+    `experiment` is the one whose chapter this is, which `settings` change; None where the chapter runs none.
+    """
 
     dataset: str
     profile: str
@@ -32,6 +35,12 @@ class Chapter:
     device: str
     data_root: str | os.PathLike | None
     results_dir: str | os.PathLike | None
+    settings: Mapping[str, object] | None = field(default=None, hash=False)
+    experiment: str | None = None
+
+    def changes(self, experiment: str) -> Mapping[str, object] | None:
+        """Return the changes of an experiment's settings; None where it runs as its profile says."""
+        return self.settings if experiment == self.experiment else None
 
     @cached_property
     def data(self) -> data.Dataset:
@@ -41,6 +50,8 @@ class Chapter:
     @cache  # noqa: B019  a chapter lives as long as its kernel
     def run(self, experiment: str) -> Record:
         """Run an experiment with the chapter's parameters: smoke in memory, a larger profile into records.
+
+        With changed settings a larger profile makes a record of its own, whose name tells the changes.
 
         A smoke run takes the first images of each class, as many as the embedded set has, so that it is as
         quick on every data set.
@@ -52,6 +63,7 @@ class Chapter:
             self.profile,
             seed=self.seed,
             device=self.device,
+            changes=self.changes(experiment),
             results_dir=None if live else self.results_dir or RESULTS,
             shown=not live,
         )
@@ -64,7 +76,8 @@ class Chapter:
         if self.profile != "smoke":
             return self.run(experiment).table
         chosen, small = experiments.get(experiment), beginning(self.data)
-        design, device = chosen.profiles["smoke"], devices.resolve(self.device)
+        design, _ = designed(chosen, "smoke", self.changes(experiment))
+        device = devices.resolve(self.device)
         tasks = [task for task in chosen.tasks(design, small) if wanted(task)]
         rows = [row for task in tasks for row in chosen.run(task, design, small, self.seed, device)]
         return pd.DataFrame(rows, columns=list(chosen.column_names))
@@ -72,8 +85,11 @@ class Chapter:
     def recorded(self, experiment: str) -> dict[str, Record]:
         """The largest record, smoke apart, of each recorded data set and the chapter's own; else a run.
 
-        Chapters draw from these, and say so with `Record.provenance`.
+        Chapters draw from these, and say so with `Record.provenance`. Where the chapter's settings change the
+        experiment, it is the run with these settings alone.
         """
+        if self.changes(experiment):
+            return {self.dataset: self.run(experiment)}
         names = dict.fromkeys((*RECORDED, self.dataset))
         found = {name: largest(experiment, name, self.results_dir) for name in names}
         return {name: record for name, record in found.items() if record} or {
@@ -146,11 +162,17 @@ def open_chapter(
     device: str,
     data_root: str | os.PathLike | None,
     results_dir: str | os.PathLike | None,
+    settings: Mapping[str, object] | None = None,
+    experiment: str | None = None,
 ) -> Chapter:
     """Check a notebook's parameters and set the book's plotting style.
 
+    `settings` are changes of the profile's settings of `experiment`, whose chapter this is, by the names of
+    fields: {"dm.iterations": 100} or {"dm": {"iterations": 100}}.
+
     Raises ValueError naming the value and what is allowed: an unknown data set, profile or device, a device
-    this machine lacks, a seed that is no whole number from 0 up. Nothing is loaded or run before that.
+    this machine lacks, a seed that is no whole number from 0 up, settings that there are not or of a wrong
+    type, with the list of what can be set. Nothing is loaded or run before that.
 
     >>> open_chapter("nonsense", "smoke", 0, "auto", None, None)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -160,7 +182,19 @@ def open_chapter(
     check_profile(profile)
     derived_seed(seed, "chapter")
     devices.resolve(device)
+    if settings:
+        _check_settings(settings, experiment, profile)
     figures.use_style()
     # dp-accounting logs each Renyi order that it leaves out, which makes its epsilon larger, never too small.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    return Chapter(dataset, profile, seed, device, data_root or None, results_dir or None)
+    return Chapter(
+        dataset, profile, seed, device, data_root or None, results_dir or None, settings or None, experiment
+    )
+
+
+def _check_settings(settings: object, experiment: str | None, profile: str) -> None:
+    if experiment is None:
+        raise ValueError(f"settings {settings!r}: allowed are none, for this chapter runs no experiment")
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"settings {settings!r}: allowed is a mapping of names to values")
+    designed(experiments.get(experiment), profile, settings)
