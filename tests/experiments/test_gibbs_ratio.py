@@ -12,6 +12,7 @@ import torch
 from privacy_for_free import data
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.experiments.gibbs_ratio import measure as gibbs_ratio
+from privacy_for_free.stats.slopes import log_log
 from privacy_for_free.theory import gibbs
 
 CPU = torch.device("cpu")
@@ -123,7 +124,7 @@ def test_smoke_on_real_images_keeps_every_bound():
     assert (exact["std_error"] == 0).all()
     first_order = exact[exact["model"] != "gaussian_kl"]
     lines = first_order["model"] + first_order["m"].astype(str)
-    rate = gibbs.slope(first_order["n"], first_order["observed_fixed_x"], stratum=lines)
+    rate = log_log(first_order["n"], first_order["observed_fixed_x"], within=lines)
     assert rate[0] == pytest.approx(-1, abs=0.1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from privacy_for_free.stats.intervals import Interval, difference, holm, mean, unpaired
+from privacy_for_free.stats.intervals import Interval, difference, holm, mean, rate, unpaired
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -41,6 +41,28 @@ def test_coverage_of_three_against_three():
         low, high = difference(random.normal(1, 1, 3), random.normal(0, 3, 3))[1:]
         hits += low <= 1 <= high
     assert 0.93 < hits / 1000 < 0.99
+
+
+@pytest.mark.parametrize(
+    ("count", "trials", "low", "high"),
+    [(1, 1000, 0.003, 0.556), (5, 5000, 0.032, 0.233), (25, 25_000, 0.065, 0.148)],
+)
+def test_rates_have_the_published_intervals(count, trials, low, high):
+    found = rate(count, trials)
+    assert found.value == count / trials
+    assert (round(100 * found.low, 3), round(100 * found.high, 3)) == (low, high)
+
+
+def test_rates_at_the_ends():
+    assert rate(0, 10).low == 0
+    assert rate(10, 10).high == 1
+    assert math.isclose(rate(0, 10).high, 1 - 0.025**0.1)
+
+
+@pytest.mark.parametrize(("count", "trials"), [(0, 0), (-1, 5), (6, 5)])
+def test_no_rate(count, trials):
+    with pytest.raises(ValueError, match=f"{count} of {trials} trials: allowed are one trial or more"):
+        rate(count, trials)
 
 
 def _holm_naive(values):

@@ -8,12 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, special, stats
+from scipy import integrate, special
 
 from privacy_for_free.theory import gibbs
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)
+
+
+def epsilon_zero(radius, lipschitz, temperature):
+    return 4 * radius * lipschitz / temperature
 
 
 def in_unit_ball(rng, *shape):
@@ -26,7 +30,7 @@ def in_unit_ball(rng, *shape):
 
 def test_bound_is_r_eps0_at_the_largest_displacement():
     n, m, B, L, tau = 500, 10, 1.0, 3.0, 2.0
-    assert gibbs.shift_bound(m, 2 * B / n, L, tau) == pytest.approx(m / n * gibbs.epsilon_zero(B, L, tau))
+    assert gibbs.shift_bound(m, 2 * B / n, L, tau) == pytest.approx(m / n * epsilon_zero(B, L, tau))
 
 
 def test_closed_form_table_known_numbers():
@@ -47,10 +51,11 @@ def bad_calls():
     losses = gibbs.logistic_loss(grid, torch.zeros(3, 2, dtype=torch.float64), 1.0)
     one = np.zeros((1, 2))
     return {
-        "temperature 0": lambda: gibbs.epsilon_zero(1.0, 1.0, 0),
+        "temperature 0": lambda: gibbs.shift_bound(1, 0.1, 1.0, 0),
         "temperature -1": lambda: gibbs.gaussian_kl(0.1, 1, -1),
         "lipschitz nan": lambda: gibbs.shift_bound(1, 0.1, math.nan, 1.0),
-        "lipschitz inf": lambda: gibbs.epsilon_zero(1.0, math.inf, 1.0),
+        "lipschitz inf": lambda: gibbs.shift_bound(1, 0.1, math.inf, 1.0),
+        "radius 0": lambda: gibbs.temperature_of(1.0, 0, 1.0),
         "ratio 0": lambda: gibbs.subset_epsilon(0, 1.0),
         "eps0 -1": lambda: gibbs.all_data_epsilon(0.1, -1),
         "n 1": lambda: gibbs.removal_shifts(one),
@@ -58,11 +63,6 @@ def bad_calls():
         "m 4": lambda: gibbs.random_subset_log_ratio(losses, losses, [], 4, 1.0, prior),
         "theta_radius 0": lambda: gibbs.gaussian_log_ratio(one[0], one, 1, 1.0, 0),
         "radius -2": lambda: gibbs.disk_grid(-2, 2, 4),
-        "confidence 2": lambda: gibbs.slope([1, 2, 3], [1, 2, 3], confidence=2),
-        "x and y": lambda: gibbs.slope([1, 2, 3], [1, 0, 3]),
-        "x: an interval": lambda: gibbs.slope([1, 2], [1, 2]),
-        "x: a slope": lambda: gibbs.slope([2, 2], [1, 2]),
-        "cluster": lambda: gibbs.slope([1, 2, 3], [1, 2, 3], cluster=[0, 0, 0]),
     }
 
 
@@ -70,51 +70,6 @@ def bad_calls():
 def test_bad_input_is_named(named):
     with pytest.raises(ValueError, match=f"^{named}"):
         bad_calls()[named]()
-
-
-# ----------------------------------------------------------------------------------------------------- slope
-
-
-def test_slope_of_a_power_law_is_exact():
-    x = np.array([10.0, 30, 100, 300])
-    assert gibbs.slope(x, 7 * x**-1.5) == pytest.approx((-1.5, -1.5, -1.5), abs=1e-12)
-
-
-def test_slope_without_groups_is_ordinary_least_squares():
-    rng = np.random.default_rng(0)
-    x = np.arange(1.0, 9)
-    y = np.exp(rng.normal(size=8)) * x**2
-    fit = stats.linregress(np.log(x), np.log(y))
-    half = stats.t.ppf(0.95, 6) * fit.stderr
-    expected = (fit.slope, fit.slope - half, fit.slope + half)
-    assert gibbs.slope(x, y, confidence=0.9) == pytest.approx(expected)
-
-
-def test_slope_counts_repeated_x_once():
-    x, y = np.array([1.0, 2, 4, 8]), np.array([1.0, 3, 5, 20])
-    twice = gibbs.slope(np.tile(x, 2), np.concatenate([y * 2, y / 2]))
-    assert twice == pytest.approx(gibbs.slope(x, y))
-
-
-def test_slope_with_strata_matches_a_regression_with_dummies():
-    rng = np.random.default_rng(1)
-    x, stratum = np.tile([1.0, 2, 5, 9], 3), np.repeat([0, 1, 2], 4)
-    y = np.exp(rng.normal(size=12) + stratum) / x
-    design = np.column_stack([np.log(x), *(stratum == s for s in range(3))]).astype(float)
-    beta, squares, _, _ = np.linalg.lstsq(design, np.log(y))
-    error = math.sqrt(squares[0] / 8 * np.linalg.inv(design.T @ design)[0, 0])
-    centre, low, high = gibbs.slope(x, y, stratum=stratum)
-    assert centre == pytest.approx(beta[0])
-    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 8) * error)
-
-
-def test_slope_over_clusters_is_a_t_interval_of_their_slopes():
-    x = np.array([1.0, 10, 100])
-    exponents = np.array([-0.9, -1.0, -1.2])
-    y = np.concatenate([x**e for e in exponents])
-    fit = gibbs.slope(np.tile(x, 3), y, cluster=np.repeat([0, 1, 2], 3))
-    expected = stats.t.interval(0.95, 2, exponents.mean(), stats.sem(exponents))
-    assert fit == pytest.approx((exponents.mean(), *expected))
 
 
 # --------------------------------------------------------------------------------------------- displacements
@@ -242,7 +197,7 @@ def test_gaussian_ratio_stays_under_its_bound(seed, n, d, m, tau):
     observed = gibbs.gaussian_log_ratio(images.mean(0), shifts, m, tau, rho)
     this_x = gibbs.shift_bound(m, 1.0, rho + 1, tau) * np.linalg.norm(shifts, axis=1)
     assert (observed <= this_x * (1 + 1e-9)).all()
-    assert observed.max() <= m / n * gibbs.epsilon_zero(1.0, rho + 1, tau) * (1 + 1e-9)
+    assert observed.max() <= m / n * epsilon_zero(1.0, rho + 1, tau) * (1 + 1e-9)
 
 
 # -------------------------------------------------------------------------------------------- logistic model
@@ -304,7 +259,7 @@ def test_logistic_ratio_stays_under_its_bound(seed, n, m, tau, rho):
     *_, prior, energy, shifts, change = logistic_problem(seed, n, m, rho, tau, sizes=(16, 32, 32))
     observed = gibbs.log_ratio(gibbs.posterior_weights(energy, prior), change).abs().amax(1)
     assert (observed <= gibbs.shift_bound(m, 1.0, rho, tau) * shifts.norm(dim=1) + 1e-12).all()
-    assert observed.max() <= m / n * gibbs.epsilon_zero(1.0, rho, tau) + 1e-12
+    assert observed.max() <= m / n * epsilon_zero(1.0, rho, tau) + 1e-12
 
 
 # --------------------------------------------------------------------------------------------- random subset

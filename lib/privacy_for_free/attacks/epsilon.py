@@ -2,7 +2,7 @@
 
 import math
 
-from privacy_for_free.attacks.roc import rate
+from privacy_for_free.stats.intervals import rate
 
 
 def epsilon_lower_bound(

@@ -1,7 +1,6 @@
 """Rates of an attack, with intervals: ROC, AUC, advantage, TPR at a fixed FPR, and their differences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,32 +8,7 @@ import torch
 from scipy import stats
 
 from privacy_for_free.core.randomness import numpy_generator
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A rate in 0..1 with its Clopper-Pearson interval; counts are of independent trials."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-    trials: int
-
-
-def rate(count: int, trials: int, confidence: float = 0.95) -> Rate:
-    """Return count / trials with its exact (Clopper-Pearson) interval. ValueError for no trials.
-
-    >>> r = rate(1, 1000)
-    >>> f"{r.low:.5%} {r.high:.3%}"
-    '0.00253% 0.556%'
-    """
-    if trials < 1 or not 0 <= count <= trials:
-        raise ValueError(
-            f"{count} of {trials} trials: allowed are one trial or more, and no more hits than that"
-        )
-    interval = stats.binomtest(int(count), int(trials)).proportion_ci(confidence, method="exact")
-    return Rate(count / trials, float(interval.low), float(interval.high), int(count), int(trials))
+from privacy_for_free.stats.intervals import Interval, rate
 
 
 def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,7 +36,7 @@ def auc(scores: torch.Tensor, members: torch.Tensor) -> float:
     return float(result.statistic / (inside.sum() * (~inside).sum()))
 
 
-def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confidence: float = 0.95) -> Rate:
+def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confidence: float = 0.95) -> Interval:
     """Return the TPR at the lowest threshold whose FPR is at most `fpr`; nothing is interpolated.
 
     So ties at the threshold are all called members or all not, whichever keeps the FPR in bounds. The
@@ -73,21 +47,21 @@ def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confiden
 
 def tprs_at_fprs(
     scores: torch.Tensor, members: torch.Tensor, fprs: Sequence[float], confidence: float = 0.95
-) -> tuple[list[Rate], list[float]]:
+) -> tuple[list[Interval], list[float]]:
     """Return `tpr_at_fpr` for several rates, and what a score must exceed to be called, from one sort."""
     for fpr in fprs:
         if not 0 <= fpr <= 1:
             raise ValueError(f"fpr {fpr!r}: allowed are rates from 0 to 1")
     values, inside = _flat(scores, members)
-    outside, own = np.sort(values[~inside]), np.sort(values[inside])
+    outside, of_members = np.sort(values[~inside]), np.sort(values[inside])
     exceeded = []
     for fpr in fprs:
         allowed = int(np.floor(fpr * len(outside) * (1 + 1e-12)))
         exceeded.append(float(outside[-1 - allowed]) if allowed < len(outside) else -np.inf)
-    hits = len(own) - np.searchsorted(own, exceeded, side="right")
+    hits = len(of_members) - np.searchsorted(of_members, exceeded, side="right")
     # Above minus infinity is every score, minus infinity itself included.
-    hits = np.where(np.isneginf(exceeded) & (np.asarray(fprs) == 1), len(own), hits)
-    return [rate(int(count), len(own), confidence) for count in hits], exceeded
+    hits = np.where(np.isneginf(exceeded) & (np.asarray(fprs) == 1), len(of_members), hits)
+    return [rate(int(count), len(of_members), confidence) for count in hits], exceeded
 
 
 def bootstrap_rates(

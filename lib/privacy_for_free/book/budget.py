@@ -1,61 +1,27 @@
-"""What measurements cost: exponents of sizes, and what a budget of hours buys in shadows and precision."""
+"""What measurements cost: exponents in sizes, and what a budget of hours buys in shadows and precision."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from privacy_for_free.attacks.confidences import FEWEST
+from privacy_for_free.attacks.confidences import MINIMUM_MODELS
+from privacy_for_free.stats import slopes
 from privacy_for_free.stats.intervals import Interval, mean
 
 RELEASE = ["release", "init", "ipc"]
 
 
-class Exponent(NamedTuple):
-    """A slope of logarithms with its 95 % t-interval over sizes, and the slope between the two largest."""
-
-    value: float
-    low: float
-    high: float
-    last: float
-
-
-def exponent(sizes: np.ndarray, values: np.ndarray) -> Exponent:
-    """Fit ln(values) on ln(sizes) by least squares.
-
-    sizes, values   float, three or more of each, above 0. The interval takes the residuals as independent; a
-                    cost with a constant part bends the line, and then `last` says more. ValueError otherwise.
-
-    >>> [round(part, 6) for part in exponent([1, 2, 4], [3, 12, 48])]
-    [2.0, 2.0, 2.0, 2.0]
-    """
-    u, v = (np.asarray(part, dtype=float) for part in (sizes, values))
-    for name, part in (("sizes", u), ("values", v)):
-        if len(part) < 3 or not (np.isfinite(part) & (part > 0)).all():
-            raise ValueError(f"{name} {part.tolist()}: allowed are three finite numbers above 0, or more")
-    if len(u) != len(v) or len(set(u.tolist())) < 3:
-        raise ValueError(f"{len(u)} sizes for {len(v)} values: allowed are as many, three different or more")
-    u, v = np.log(u), np.log(v)
-    fit = stats.linregress(u, v)
-    left = v - fit.intercept - fit.slope * u
-    error = np.sqrt(np.square(left).sum() / (len(u) - 2) / np.square(u - u.mean()).sum())
-    half = stats.t.ppf(0.975, len(u) - 2) * error
-    order = np.argsort(u)[-2:]
-    last = np.diff(v[order])[0] / np.diff(u[order])[0]
-    return Exponent(float(fit.slope), float(fit.slope - half), float(fit.slope + half), float(last))
-
-
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each operation and variable of a record of `scaling`, in its order.
 
-    Columns operation, variable; time, time_low, time_high, time_last, memory, work: exponents of seconds, of
-    memory and of counted operations; seconds, fraction, bound: at the largest size.
+    Columns operation, variable; time, time_low, time_high, time_last: the exponent of seconds, its 95 %
+    interval, and the exponent between the two largest sizes; memory, work: exponents of memory and of counted
+    operations; seconds, fraction, bound: at the largest size. ValueError for fewer than three sizes.
     """
     rows = []
     for (operation, variable), part in table.groupby(["operation", "variable"], sort=False):
-        time, largest = exponent(part.value, part.seconds), part.loc[part.value.idxmax()]
+        time, largest = slopes.log_log(part.value, part.seconds), part.loc[part.value.idxmax()]
         rows.append(
             {
                 "operation": operation,
@@ -63,9 +29,9 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
                 "time": time.value,
                 "time_low": time.low,
                 "time_high": time.high,
-                "time_last": time.last,
-                "memory": exponent(part.value, part.memory_bytes).value,
-                "work": exponent(part.value, part.flops).value,
+                "time_last": slopes.last_step(part.value, part.seconds),
+                "memory": slopes.log_log(part.value, part.memory_bytes).value,
+                "work": slopes.log_log(part.value, part.flops).value,
                 "seconds": largest.seconds,
                 "fraction": largest.fraction,
                 "bound": largest.bound,
@@ -88,7 +54,7 @@ def check_hours(hours: float) -> float:
 
 
 def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFrame:
-    """Return interval widths of one attack on networks, a row a release and number of shadows.
+    """Return interval widths of one attack on networks, one row per release and number of shadows.
 
     table   a record of `membership`; rows of all members are used
 
@@ -115,17 +81,18 @@ def width_exponent(found: pd.DataFrame, column: str) -> Interval:
     """Return the exponent of a width in the number of shadows: the mean over releases, with its t-interval.
 
     found    rows of `widths`; several data sets are told apart by a column `dataset`
-    column   "advantage" or "tpr". Releases with fewer than three numbers of shadows are left out.
+    column   "advantage" or "tpr". Releases with fewer than three numbers of shadows are left out. Of a single
+             release the interval is a point, and without any there is none: not a number.
     """
-    named = [name for name in ("dataset", *RELEASE) if name in found]
-    slopes = [
-        exponent(part.shadows, part[column]).value
-        for _, part in found.groupby(named)
-        if part.shadows.nunique() >= 3
-    ]
-    if slopes and np.ptp(slopes) < 1e-12:  # exact powers have no spread
-        return Interval(slopes[0], slopes[0], slopes[0])
-    return mean(slopes)
+    names = [name for name in ("dataset", *RELEASE) if name in found]
+    releases = found.groupby(names).ngroup()
+    kept = found.groupby(names).shadows.transform("nunique") >= 3
+    if not kept.any():
+        return mean([])
+    rows, releases = found[kept], releases[kept]
+    if releases.nunique() == 1:
+        return mean(slopes.per_cluster(rows.shadows, rows[column], releases))
+    return slopes.log_log(rows.shadows, rows[column], clusters=releases)
 
 
 def shadows_within(hours: float, seconds: float) -> int:
@@ -138,7 +105,7 @@ def shadows_within(hours: float, seconds: float) -> int:
 
 
 def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
-    """Return what a budget buys, a row a release: shadows, and the width of the advantage to expect.
+    """Return what a budget buys, one row per release: shadows, and the width of the advantage to expect.
 
     found   rows of `widths`, of one data set
     slope   exponent of that width in the shadows: a release's own widths, averaged as logarithms, are carried
@@ -153,7 +120,7 @@ def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
         shadows = shadows_within(hours, seconds)
         row = {"release": release, "init": init, "ipc": ipc, "seconds": seconds, "shadows": shadows}
         row["advantage"] = math.nan
-        if shadows >= FEWEST:
+        if shadows >= MINIMUM_MODELS:
             away = math.log(shadows) - np.log(part.shadows).mean()
             row["advantage"] = float(np.exp(np.log(part.advantage).mean() + slope * away))
         rows.append(row)

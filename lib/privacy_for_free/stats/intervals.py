@@ -1,5 +1,5 @@
-"""Means of few independent runs and differences of them, with their intervals (Student's t, by scipy); and
-p-values of many comparisons at once.
+"""A number with its interval: means of few independent runs and their differences (Student's t), rates
+(binomial); and p-values of many comparisons at once. Everything is scipy's.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A mean, or a difference of means, and its confidence interval; of one run the interval is a point."""
+    """An estimate and its confidence interval; of one run, and of what is exact, it is a point."""
 
     value: float
     low: float
@@ -52,6 +52,23 @@ def difference(values: Sequence[float], base: Sequence[float], confidence: float
     welch = stats.ttest_ind(values, base, equal_var=False)
     low, high = welch.confidence_interval(confidence)
     return Interval(float(np.mean(values) - np.mean(base)), float(low), float(high))
+
+
+def rate(count: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Return count / trials, of independent trials, with its exact (Clopper-Pearson) interval.
+
+    ValueError for no trials, and for counts that are not between 0 and the trials.
+
+    >>> share = rate(1, 1000)
+    >>> f"{share.low:.5%} {share.high:.3%}"
+    '0.00253% 0.556%'
+    """
+    if trials < 1 or not 0 <= count <= trials:
+        raise ValueError(
+            f"{count} of {trials} trials: allowed are one trial or more, and no more hits than that"
+        )
+    ends = stats.binomtest(int(count), int(trials)).proportion_ci(confidence, method="exact")
+    return Interval(count / trials, float(ends.low), float(ends.high))
 
 
 def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[Interval, float]:

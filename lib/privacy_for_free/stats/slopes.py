@@ -1,5 +1,11 @@
-"""Exponents: slopes of logarithms, with intervals over independent replicates."""
+"""Exponents: least-squares slopes of logarithms, with intervals.
 
+Points that share data, such as all measurements on nested subsets of one class, are not independent. Label
+them with `clusters`: each cluster then has a slope of its own, and the interval is over the clusters' slopes.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +13,142 @@ import pandas as pd
 from scipy import stats
 
 from privacy_for_free.core.randomness import numpy_generator
-from privacy_for_free.stats.intervals import mean
+from privacy_for_free.stats.intervals import Interval, mean
+
+SPREAD_OF_EXACT_POWERS = 1e-9  # slopes of clusters that differ by less differ by rounding only
+
+
+def log_log(
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    within: pd.DataFrame | Sequence | None = None,
+    clusters: Sequence | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """Fit ln y on ln x by least squares; return the slope with its Student's t interval.
+
+    x, y       N finite numbers above 0 each
+    within     one label per point, or a data frame of several: each combination of labels has an intercept of
+               its own (fitting against n, that is m)
+    clusters   one label per point: the slope is the mean of one slope for each cluster, and the interval has
+               (clusters - 1) degrees of freedom. Without clusters points are taken for independent, with
+               (points - intercepts - 1) degrees of freedom
+
+    Points that differ in y only count once, with the mean of ln y. ValueError for numbers not above 0, a
+    confidence not between 0 and 1, and too few points or clusters for an interval.
+
+    >>> [round(end, 6) for end in log_log([1, 2, 4], [3, 12, 48])]
+    [2.0, 2.0, 2.0]
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
+    if clusters is not None:
+        slopes = per_cluster(x, y, clusters, within=within)
+        if len(slopes) < 2:
+            raise ValueError("clusters: an interval needs at least 2 clusters")
+        exact = np.ptp(slopes) < SPREAD_OF_EXACT_POWERS
+        return Interval(*[float(slopes.mean())] * 3) if exact else mean(slopes, confidence)
+    points = _centred(x, y, within, None)
+    (slope,) = _slopes(points)
+    freedom = len(points) - points["stratum"].nunique() - 1
+    if freedom < 1:
+        raise ValueError("x: an interval needs more distinct points than intercepts + 1; give more sizes")
+    residuals = points["v"] - slope * points["u"]
+    error = math.sqrt(np.square(residuals).sum() / freedom / np.square(points["u"]).sum())
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return Interval(float(slope), float(slope) - half, float(slope) + half)
+
+
+def log_log_bootstrap(
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    clusters: Sequence,
+    within: pd.DataFrame | Sequence | None = None,
+    seed: int = 0,
+    resamples: int = 4000,
+) -> Interval:
+    """Return the slope of `log_log` over clusters with its 95 % bootstrap interval (BCa).
+
+    The clusters are what is resampled. Of few of them the t interval is the wider one and covers better.
+    ValueError as for `log_log`, and for fewer than 3 clusters.
+    """
+    slopes = per_cluster(x, y, clusters, within=within)
+    if len(slopes) < 3:
+        raise ValueError(f"{len(slopes)} clusters: allowed are 3 or more")
+    value = float(slopes.mean())
+    if np.ptp(slopes) < SPREAD_OF_EXACT_POWERS:
+        return Interval(value, value, value)
+    random = numpy_generator(seed, "exponents", len(slopes))
+    drawn = stats.bootstrap((slopes,), np.mean, n_resamples=resamples, method="BCa", rng=random)
+    return Interval(value, *map(float, drawn.confidence_interval))
+
+
+def per_cluster(
+    x: Sequence[float],
+    y: Sequence[float],
+    clusters: Sequence,
+    *,
+    within: pd.DataFrame | Sequence | None = None,
+) -> np.ndarray:
+    """Return the slope of ln y on ln x in each cluster, float64, in sorted order of the clusters' labels.
+
+    Arguments and errors are those of `log_log`.
+    """
+    return _slopes(_centred(x, y, within, clusters))
+
+
+def last_step(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the slope of ln y on ln x between the two largest x.
+
+    Where a cost has a constant part, this is nearer to its exponent than a fit over all sizes is.
+
+    >>> round(last_step([1, 2, 4], [11, 12, 14]), 3)
+    0.222
+    """
+    u, v = (np.log(_positive(name, values)) for name, values in (("x", x), ("y", y)))
+    order = np.argsort(u)[-2:]
+    return float(np.diff(v[order])[0] / np.diff(u[order])[0])
+
+
+def _positive(name: str, values: Sequence[float]) -> np.ndarray:
+    numbers = np.asarray(values, dtype=float)
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise ValueError(f"{name}: allowed are finite numbers above 0, their logarithms are fitted")
+    return numbers
+
+
+def _centred(
+    x: Sequence[float], y: Sequence[float], within: pd.DataFrame | Sequence | None, clusters: Sequence | None
+) -> pd.DataFrame:
+    """Return distinct points: cluster, stratum, and the logarithms u and v less their stratum's means."""
+    x, y = _positive("x", x), _positive("y", y)
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} x for {len(y)} y: allowed are as many")
+    points = pd.DataFrame({"cluster": _numbered(clusters, len(x)), "stratum": _numbered(within, len(x))})
+    points["u"], points["v"] = np.log(x), np.log(y)
+    points = points.groupby(["cluster", "stratum", "u"], sort=False, as_index=False)["v"].mean()
+    strata = points.groupby(["cluster", "stratum"])
+    for name in ("u", "v"):
+        points[name] = points[name] - strata[name].transform("mean")
+    return points
+
+
+def _numbered(labels: pd.DataFrame | Sequence | None, count: int) -> np.ndarray:
+    """Return a whole number for each point, the same where the labels are; in the labels' sorted order."""
+    if labels is None:
+        return np.zeros(count, dtype=int)
+    frame = pd.DataFrame(labels if isinstance(labels, pd.DataFrame) else {"label": list(labels)})
+    return frame.groupby(list(frame), dropna=False).ngroup().to_numpy()
+
+
+def _slopes(points: pd.DataFrame) -> np.ndarray:
+    products = pd.DataFrame({"uv": points.u * points.v, "uu": points.u * points.u})
+    sums = products.groupby(points.cluster).sum()
+    if (sums.uu < 1e-15).any():
+        raise ValueError("x: a slope needs at least two distinct values beside one intercept")
+    return (sums.uv / sums.uu).to_numpy()
 
 
 class Slope(NamedTuple):
@@ -23,29 +164,8 @@ class Slope(NamedTuple):
 def exponent(
     rows: pd.DataFrame, column: str = "shift", against: str = "n", seed: int = 0, resamples: int = 4000
 ) -> Slope:
-    """Fit ln(column) on ln(against) in each replicate; return the mean slope over replicates, with intervals.
-
-    One intercept for each x and each value of the other size (m where `against` is n, n where it is m). The
-    replicates (`seed`) are what is resampled, since all rows of one share images and extractors. ValueError
-    for fewer than 3 replicates, and for values that are not above 0.
-    """
-    fixed = "m" if against == "n" else "n"
-    logs = rows[["seed", "x", fixed]].copy()
-    for name, key in (("u", against), ("v", column)):
-        values = rows[key].to_numpy(dtype=float)
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"{key}: allowed are finite numbers above 0, their logarithms are fitted")
-        logs[name] = np.log(values)
-    groups = logs.groupby(["seed", "x", fixed])
-    u, v = (logs[name] - groups[name].transform("mean") for name in ("u", "v"))
-    together = pd.DataFrame({"seed": logs.seed, "uv": u * v, "uu": u * u}).groupby("seed").sum()
-    found = (together.uv / together.uu).to_numpy()
-    if len(found) < 3:
-        raise ValueError(f"{len(found)} replicates: allowed are 3 or more")
-    random = numpy_generator(seed, "exponents", len(found))
-    if np.ptp(found) < 1e-9:  # exact powers: no spread to resample
-        return Slope(*[float(found.mean())] * 5)
-    exact = mean(found)
-    drawn = stats.bootstrap((found,), np.mean, n_resamples=resamples, method="BCa", rng=random)
-    low, high = drawn.confidence_interval
-    return Slope(exact.value, float(low), float(high), exact.low, exact.high)
+    """Fit ln(column) on ln(against) in each replicate of a record of `nonlinear_shift`."""
+    chosen = {"within": rows[["x", "m" if against == "n" else "n"]], "clusters": rows.seed}
+    fit = log_log(rows[against], rows[column], **chosen)
+    drawn = log_log_bootstrap(rows[against], rows[column], **chosen, seed=seed, resamples=resamples)
+    return Slope(*drawn, fit.low, fit.high)

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy import special, stats
+from scipy import special
 from scipy.spatial import ConvexHull, QhullError
 
 
@@ -46,14 +46,14 @@ def require_counts(n: int, m: int) -> None:
 # ---------------------------------------------------------------------------------------------------- bounds
 
 
-def epsilon_zero(radius: float, lipschitz: float, temperature: float) -> float:
-    """Return eps0 = 4 B L / tau, the bound's value at m = n.
+def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
+    """Return tau = 4 B L / eps0, the temperature at which the bound is r eps0.
 
-    >>> epsilon_zero(radius=1, lipschitz=2, temperature=8)
-    1.0
+    >>> temperature_of(eps0=1, radius=1, lipschitz=2)
+    8.0
     """
-    require_positive(radius=radius, lipschitz=lipschitz, temperature=temperature)
-    return 4.0 * radius * lipschitz / temperature
+    require_positive(eps0=eps0, radius=radius, lipschitz=lipschitz)
+    return 4.0 * radius * lipschitz / eps0
 
 
 def shift_bound(m: int, shift_norm: float, lipschitz: float, temperature: float) -> float:
@@ -79,62 +79,13 @@ def subset_epsilon(ratio: float, eps0: float) -> float:
 
 
 def closed_form_table(eps0: float = 1.0, ratios: Sequence[float] = (0.002, 0.01, 0.02)) -> pd.DataFrame:
-    """Return the two epsilons side by side, one row a ratio; columns ratio, condensed_or_all_data, subset.
+    """Return the two epsilons side by side, one row per ratio; columns ratio, condensed_or_all_data, subset.
 
     >>> closed_form_table().round(4).values.tolist()
     [[0.002, 0.002, 0.0034], [0.01, 0.01, 0.017], [0.02, 0.02, 0.0338]]
     """
     rows = [(r, all_data_epsilon(r, eps0), subset_epsilon(r, eps0)) for r in ratios]
     return pd.DataFrame(rows, columns=["ratio", "condensed_or_all_data", "subset"])
-
-
-def slope(
-    x: Sequence[float],
-    y: Sequence[float],
-    confidence: float = 0.95,
-    *,
-    stratum: Sequence | None = None,
-    cluster: Sequence | None = None,
-) -> tuple[float, float, float]:
-    """Fit ln y against ln x by least squares; return the slope and its t-interval (slope, low, high).
-
-    `stratum` (one label a point) gives every stratum an intercept of its own: fitting against n, the stratum
-    is m. `cluster` labels points that share data, such as nested subsets of one class: then one slope is
-    fitted in each cluster, the answer is their mean, and the interval has (clusters - 1) degrees of freedom.
-    Without clusters the points are taken as independent, but points of equal x and stratum count once, as
-    their mean, and the degrees of freedom are (distinct points - strata - 1).
-    """
-    frame = pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)})
-    if not (np.isfinite(frame).to_numpy().all() and (frame > 0).to_numpy().all()):
-        raise ValueError("x and y: allowed are finite numbers above 0, their logarithms are fitted")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
-    frame = np.log(frame).assign(stratum=0 if stratum is None else list(stratum))
-    if cluster is None:
-        centre, error, freedom = _within_slope(frame)
-        if freedom < 1:
-            raise ValueError("x: an interval needs more distinct points than strata + 1; give more sizes")
-    else:
-        slopes = [_within_slope(part)[0] for _, part in frame.groupby(list(cluster))]
-        freedom = len(slopes) - 1
-        if freedom < 1:
-            raise ValueError("cluster: an interval needs at least 2 clusters")
-        centre, error = float(np.mean(slopes)), float(np.std(slopes, ddof=1)) / math.sqrt(len(slopes))
-    half_width = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return centre, centre - half_width, centre + half_width
-
-
-def _within_slope(frame: pd.DataFrame) -> tuple[float, float, int]:
-    """Slope, standard error and degrees of freedom with one intercept a stratum."""
-    cells = frame.groupby(["stratum", "x"], as_index=False)["y"].mean()
-    strata = cells.groupby("stratum")
-    x, y = cells["x"] - strata["x"].transform("mean"), cells["y"] - strata["y"].transform("mean")
-    if np.allclose(x, 0):
-        raise ValueError("x: a slope needs at least two distinct values in some stratum")
-    freedom = len(cells) - strata.ngroups - 1
-    fit = stats.linregress(x, y)  # counts len - 2 degrees of freedom, as if there were one intercept
-    correction = math.sqrt((len(cells) - 2) / freedom) if freedom > 0 else math.nan
-    return float(fit.slope), float(fit.stderr) * correction, freedom
 
 
 # ---------------------------------------------------------------------------- displacements of the barycentre
@@ -249,7 +200,7 @@ def disk_grid(radius: float, radial: int, angular: int, ring: int = 0) -> tuple[
 def logistic_loss(theta: torch.Tensor, points: torch.Tensor, label: float | torch.Tensor) -> torch.Tensor:
     """Return ln(1 + exp(-y <theta, s>)) for theta (q, d) and points (k, d), y = +-1; shape (k, q).
 
-    Lipschitz in s with constant ||theta||. `label` is one number, or one a point as a column (k, 1).
+    Lipschitz in s with constant ||theta||. `label` is one number, or one per point as a column (k, 1).
     """
     return torch.nn.functional.softplus(-label * (points @ theta.T))
 
@@ -286,7 +237,7 @@ def random_subset_log_ratio(
     temperature: float,
     prior: torch.Tensor,
 ) -> torch.Tensor:
-    """Return ln p(theta|T') - ln p(theta|T), exact, for training on m random real images a class (1.5b).
+    """Return ln p(theta|T') - ln p(theta|T), exact, for training on m random real images per class (1.5b).
 
     p(theta|T) is the mixture, over all subsets of m of the n images of the class and all subsets of m of the
     other class, of their Gibbs posteriors. `losses` (n, q) and `other_losses` (n', q) hold the loss of each

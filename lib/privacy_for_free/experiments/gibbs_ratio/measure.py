@@ -41,6 +41,7 @@ import pandas as pd
 import torch
 
 from privacy_for_free.core.randomness import generator
+from privacy_for_free.stats.slopes import log_log
 from privacy_for_free.theory import gibbs, langevin
 
 RADIUS = 1.0  # B
@@ -222,7 +223,7 @@ def slopes(table: pd.DataFrame, against: str, column: str = "observed") -> pd.Da
         sizes_per_line = part.groupby(["replicate", held])[against].nunique()
         if part["replicate"].nunique() < 2 or sizes_per_line.groupby("replicate").max().min() < 2:
             continue
-        fit = gibbs.slope(part[against], part[column], stratum=part[held], cluster=part["replicate"])
+        fit = log_log(part[against], part[column], within=part[held], clusters=part["replicate"])
         rows.append((model, against, *fit, part["replicate"].nunique()))
     return pd.DataFrame(rows, columns=["model", "against", "slope", "low", "high", "replicates"])
 
