@@ -162,8 +162,11 @@ def run(
     for an unknown profile or device, for bad changes and for a negative seed, before any work.
     """
     workers = workers or LocalWorkers()
+    based_on = profile
     design, profile = designed(experiment, profile, changes, name)
     wanted = _new_sidecar(experiment, dataset, design, profile, seed, device)
+    if changes:
+        wanted["varies"] = {"profile": based_on, "changes": settings.plain(changes)}
     columns = experiment.column_names
     store = None
     if results_dir is not None:

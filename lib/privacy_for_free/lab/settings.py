@@ -109,6 +109,16 @@ def fill(stored: Mapping[str, object], settings: object) -> dict[str, object]:
     return filled
 
 
+def plain(changes: Mapping[str, object]) -> dict[str, object]:
+    """Return changes by their dotted names, as a record's sidecar holds them.
+
+    >>> plain({"dm": {"iterations": 100}})
+    {'dm.iterations': 100}
+    """
+    values = _gathered(_pairs(changes))
+    return _plain({name: _single(name, given) for name, given in values.items()})
+
+
 def name_of(changes: Mapping[str, object]) -> str:
     """Return 8 hex digits for changes, the same however they are nested and ordered.
 

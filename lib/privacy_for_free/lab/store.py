@@ -138,6 +138,13 @@ class Store:
             )
         return meta, text
 
+    def stored(self, columns: Sequence[str]) -> tuple[dict, dict[int, str]]:
+        """Return the sidecar of a complete record and its tasks' lines, whatever made it."""
+        meta, text = self.load()
+        if not meta["complete"]:
+            raise RecordError(f"{self.table} is not complete: run it first")
+        return meta, table_text.blocks(text, columns, self.table)
+
     def complete(self, wanted: dict, columns: tuple[str, ...]) -> Record | None:
         """Return the record where it is complete, or None; RecordError where anything differs."""
         meta, text = self.load()

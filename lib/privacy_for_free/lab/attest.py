@@ -1,0 +1,303 @@
+"""Attesting: showing that today's code gives the numbers of a record that older code made.
+
+A record is current while every definition it depends on is what it was. After a change that is to alter no
+number `attest` compares, on one machine and bit for bit, columns of measured times apart:
+
+1. code against code: the commit that made or last attested the record, and today's. Both run the smoke
+profile
+   whole, and of the laptop design with its counts cut (`Experiment.reduced`) one task of every kind;
+2. code against record: some full tasks against the record's own lines. Agreement is proof; on another machine
+than
+   the record's a difference proves nothing, for the last bits are the processor's, and is written down as
+   such.
+
+Then it appends to the sidecar what was compared, and the definitions that count from now on. The table and
+its digest never change. A digit that differs refuses, with its row and column, and the sidecar stays as it
+is. Limits: a branch that no compared task takes is not seen. Which changed definitions no smoke task entered
+is stated.
+"""
+
+import csv
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from privacy_for_free.data import Dataset
+from privacy_for_free.lab import definitions, provenance, settings
+from privacy_for_free.lab.experiment import Experiment
+from privacy_for_free.lab.store import Store
+
+PROBE = Path(__file__).with_name("probe.py")
+EMBEDDED = "fashion_mnist_mini"  # what the smoke profile is compared on
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class AttestationError(RuntimeError):
+    """Today's code does not give a record's numbers, or that cannot be found out; the message says why."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A version of this library on disk; `path` is what its package lies in."""
+
+    path: Path
+    name: str
+
+    def probe(self, request: Mapping[str, object]) -> dict:
+        """Answer a request of `lab.probe` by this version, in one thread; AttestationError where it fails."""
+        environment = os.environ | THREADS | {"PYTHONPATH": str(self.path), "TQDM_DISABLE": "1"}
+        ended = subprocess.run(
+            [sys.executable, str(PROBE)],
+            input=json.dumps(request),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode:
+            last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise AttestationError(f"{_described(request)}, by {self.name}: {last}")
+        return json.loads(ended.stdout)
+
+
+TODAY = Library(Path(__file__).resolve().parents[2], "today's code")
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Library]:
+    """Unpack the library of a commit into a folder of its own; AttestationError where that cannot be done."""
+    command = [
+        "git",
+        "-C",
+        str(provenance.REPOSITORY),
+        "archive",
+        commit,
+        "--",
+        "lib",
+        "data",
+        ":!data/results",
+    ]
+    packed = subprocess.run(command, capture_output=True, check=False)
+    if packed.returncode:
+        why = packed.stderr.decode(errors="replace").strip()
+        raise AttestationError(f"commit {commit!r} cannot be unpacked ({why}); name another with --against")
+    with tempfile.TemporaryDirectory(prefix="attest-") as folder:
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        yield Library(Path(folder) / "lib", f"commit {commit[:10]}")
+
+
+def difference(reference: str, today: str, columns: Sequence[str], measured: Sequence[str]) -> str | None:
+    """Say where two tasks' lines differ first, measured columns apart; None where they do not.
+
+    >>> difference("1.5,3.0,0\\n", "1.5,4.0,0\\n", ["auc", "seconds"], ["seconds"])
+    >>> difference("1.5,3.0,0\\n", "1.25,4.0,0\\n", ["auc", "seconds"], ["seconds"])
+    'row 0, column auc: 1.5, today 1.25'
+    """
+    before, after = (list(csv.reader(io.StringIO(text))) for text in (reference, today))
+    for row, (old, new) in enumerate(zip(before, after, strict=False)):
+        for column, one, other in zip((*columns, "task"), old, new, strict=True):
+            if one != other and column not in measured:
+                return f"row {row}, column {column}: {one}, today {other}"
+    return None if len(before) == len(after) else f"{len(before)} rows, today {len(after)}"
+
+
+def of_every_kind(experiment: Experiment, tasks: Sequence[object], seed: str) -> list[int]:
+    """Return the numbers of tasks, one of every kind, each drawn from those of its kind."""
+    kinds: dict[object, list[int]] = {}
+    for index, task in enumerate(tasks):
+        kinds.setdefault(experiment.kind(task), []).append(index)
+    draw = random.Random(seed)
+    return sorted(draw.choice(indices) for indices in kinds.values())
+
+
+@dataclass
+class Attestation:
+    """One experiment's comparison of two versions, which serves all of its records.
+
+    experiment   as it is declared today
+    reference    the version that the records are of
+    load         (name, data_root) -> data set
+    say          is told, line by line, what was compared
+    candidate    the version that is to give the same numbers
+    """
+
+    experiment: Experiment
+    reference: Library
+    load: Callable[[str, str | None], Dataset]
+    data_root: str | None = None
+    say: Callable[[str], object] = print
+    candidate: Library = TODAY
+
+    def __post_init__(self) -> None:
+        """Nothing was compared yet."""
+        self.measured = [column.name for column in self.experiment.columns if column.measured]
+        self.entered: set[str] | None = None
+        self.before: dict[str, object] = {}
+        self.after: dict[str, object] = {}
+        self.smoke_tasks = 0
+
+    def smoke(self) -> None:
+        """Compare the smoke profile whole, once."""
+        if self.entered is None:
+            request = self._request(EMBEDDED, "smoke", {}, "all")
+            before, after = self._compared(request, note_calls=True)
+            self.entered = set(after["calls"])
+            self.before, self.after = (
+                {key: found[key] for key in ("source_sha256", "definitions")} for found in (before, after)
+            )
+            self.smoke_tasks = len(after["tasks"])
+
+    def reduced(self, dataset: str, changes: Mapping[str, object]) -> list[int]:
+        """Compare one task of every kind of the laptop design with its counts cut; return their numbers."""
+        changes = {**changes, **self.experiment.reduced}
+        design = settings.change(self.experiment.profiles["laptop"], changes)
+        tasks = self.experiment.tasks(design, self.load(dataset, self.data_root))
+        chosen = of_every_kind(self.experiment, tasks, f"{self.experiment.name} {dataset}")
+        self._compared(self._request(dataset, "laptop", changes, chosen))
+        return chosen
+
+    def record(self, meta: Mapping, blocks: Mapping[int, str], count: int) -> dict[str, object]:
+        """Compare `count` full tasks, drawn at random, with a record's own lines; return what came of it."""
+        machine = provenance.machine(torch.device("cpu"))
+        draw = random.Random(f"{meta['table_sha256']} {self.after['source_sha256']}")
+        chosen = sorted(draw.sample(sorted(blocks), min(count, len(blocks))))
+        if not chosen:
+            return {"tasks": [], "result": "not compared"}
+        profile, changes = varied(meta)
+        request = self._request(meta["dataset"], profile, changes, chosen) | {"seed": meta["seed"]}
+        found = self.candidate.probe(request)["blocks"]
+        for index in chosen:
+            columns = self.experiment.column_names
+            differing = difference(blocks[index], found[str(index)], columns, self.measured)
+            self.say(f"  task {index} against the record: {differing or 'the same'}")
+            if differing and machine == meta["machine"]:
+                raise AttestationError(f"{_described(request)}, task {index} of the record: {differing}")
+            if differing:
+                return {"tasks": chosen, "result": f"inconclusive, on another machine: {differing}"}
+        return {"tasks": chosen, "result": "the same"}
+
+    def unentered(self) -> list[str]:
+        """Return the changed functions that no smoke task entered."""
+        known, today = self.before["definitions"] or {}, self.after["definitions"]
+        changed = [name for name, value in today.items() if known.get(name) != value]
+        functions = [name for name in changed if name.partition(":")[2].strip("_")[:1].islower()]
+        return [name for name in functions if name not in self.entered]
+
+    def _request(
+        self, dataset: str, profile: str, changes: Mapping[str, object], tasks: object
+    ) -> dict[str, object]:
+        return {
+            "experiment": self.experiment.name,
+            "dataset": dataset,
+            "data_root": self.data_root,
+            "profile": profile,
+            "changes": dict(changes),
+            "tasks": tasks,
+            "seed": 0,
+            "note_calls": False,
+        }
+
+    def _compared(self, request: dict, note_calls: bool = False) -> tuple[dict, dict]:
+        """Run a request by both versions; AttestationError at the first digit that differs."""
+        before = self.reference.probe(request)
+        after = self.candidate.probe(request | {"note_calls": note_calls})
+        where = _described(request)
+        for what in ("columns", "tasks"):
+            if before[what] != after[what]:
+                raise AttestationError(f"{where}: {what} {before[what]}, today {after[what]}")
+        for index, block in before["blocks"].items():
+            if differing := difference(block, after["blocks"][index], after["columns"], self.measured):
+                raise AttestationError(f"{where}, task {index}: {differing}")
+        self.say(f"  {where}: {len(before['blocks'])} tasks, the same by {self.reference.name} and today")
+        return before, after
+
+
+def _described(request: Mapping[str, object]) -> str:
+    cut = " with its counts cut" if request["changes"] and request["profile"] == "laptop" else ""
+    return f"{request['experiment']} on {request['dataset']}, profile {request['profile']}{cut}"
+
+
+def varied(meta: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    """Return the profile that a record was made by, and the changes of it."""
+    varies = meta.get("varies")
+    return (varies["profile"], varies["changes"]) if varies else (meta["profile"], {})
+
+
+def check_reference(attestation: Attestation, meta: Mapping[str, object], store: Store) -> None:
+    """AttestationError unless the reference is of the source that made the record or was attested last."""
+    found = attestation.before
+    stated = meta.get("definitions")
+    if stated and found["definitions"]:
+        changed = definitions.changed(stated, found["definitions"])
+    else:
+        same = found["source_sha256"] == meta["source_sha256"] and not meta.get("attested")
+        changed = [] if same else ["source_sha256"]
+    if changed:
+        raise AttestationError(
+            f"{store.table}: {attestation.reference.name} is not the source that made it or was attested "
+            f"last ({', '.join(changed[:3])}); name the commit with --against"
+        )
+
+
+def reference_of(meta: Mapping[str, object], store: Store) -> str:
+    """Return the commit that a record is to be held against; AttestationError where it was not clean."""
+    attested = meta.get("attested") or [meta]
+    commit = attested[-1]["commit"]
+    if not commit or commit.endswith("+changes"):
+        raise AttestationError(
+            f"{store.table}: made at commit {commit}; name a commit of the same source with --against"
+        )
+    return commit
+
+
+def attest(attestation: Attestation, store: Store, sample: int, commit: str) -> dict[str, object] | None:
+    """Attest one record: compare, then append to its sidecar and return what was appended.
+
+    None where the record is current already. `commit` is today's. AttestationError, or RecordError where the
+    record is not intact, leave it as it was.
+    """
+    meta, blocks = store.stored(attestation.experiment.column_names)
+    if not provenance.changed(meta):
+        return None
+    attestation.smoke()
+    check_reference(attestation, meta, store)
+    profile, changes = varied(meta)
+    reduced = attestation.reduced(meta["dataset"], changes if profile == "laptop" else {})
+    against = attestation.record(meta, blocks, sample)
+    entry = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "source_sha256": attestation.after["source_sha256"],
+        "against": attestation.reference.name,
+        "machine": provenance.machine(torch.device("cpu")),
+        "tasks": {"smoke": attestation.smoke_tasks, "laptop, counts cut": len(reduced), "record": against},
+        "columns_left_out": attestation.measured,
+        "not_entered_by_smoke": attestation.unentered(),
+    }
+    attested = [*meta.get("attested", []), entry]
+    store.attest(meta | {"attested": attested, "definitions": attestation.after["definitions"]})
+    return entry
+
+
+def clean_commit() -> str:
+    """Return today's commit; AttestationError where there is none, or the library differs from it."""
+    commit = provenance.commit()
+    if commit is None or commit.endswith("+changes"):
+        raise AttestationError(
+            f"the library is at commit {commit}: commit it first, for it is what the next change is held "
+            "against"
+        )
+    return commit
