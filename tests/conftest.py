@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
 ALONE = "tests/book/test_papermill.py::test_runs_with"
 # They replace a function when imported: for the workers of a cluster only.
-collect_ignore = ["toy_cluster.py", "toy_spread.py", "toy_spread_chunks.py"]
+collect_ignore = ["toy_cluster.py", "toy_spread.py"]
 FIRST = ("chapters/", ALONE, "tests/experiments/")  # what takes long, so that short tests fill the end
 
 

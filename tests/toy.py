@@ -6,28 +6,42 @@ from types import SimpleNamespace
 import torch
 
 from privacy_for_free.core.randomness import generator
+from privacy_for_free.lab.experiment import Experiment, columns
 
-NAME = "toy"
-COLUMNS = ("task_name", "value", "count", "note")
+DEFINITIONS = {"toy:run": "0" * 16, "toy:tasks": "1" * 16}  # what its source is taken to be
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Design:
     tasks: int
     scale: float
 
 
-PROFILES = {"smoke": Parameters(3, 1.0), "laptop": Parameters(6, 2.0), "paper": Parameters(9, 3.0)}
+PROFILES = {"smoke": Design(3, 1.0), "laptop": Design(6, 2.0), "paper": Design(9, 3.0)}
 DATA = SimpleNamespace(name="toy_data", sha256="d" * 64, normalised=False)
 
 
-def tasks(parameters, dataset):
-    return list(range(parameters.tasks))
+def tasks(design, dataset):
+    return list(range(design.tasks))
 
 
-def run_task(task, parameters, dataset, seed, device):
-    values = torch.randn(2, generator=generator(seed, "toy", task), dtype=torch.float64) * parameters.scale
+def run(task, design, dataset, seed, device):
+    values = torch.randn(2, generator=generator(seed, "toy", task), dtype=torch.float64) * design.scale
     return [
         {"task_name": f'a, "{task}"', "value": value, "count": 7 * task, "note": None if task % 2 else "odd"}
         for value in values
     ]
+
+
+EXPERIMENT = Experiment(
+    name="toy",
+    module=__name__,
+    summary="Random numbers.",
+    chapter="none",
+    datasets=("toy_data",),
+    design=Design,
+    profiles=PROFILES,
+    columns=columns("task_name, value, count, note", "made up"),
+    tasks=tasks,
+    run=run,
+)

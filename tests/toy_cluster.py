@@ -6,23 +6,22 @@ task that is to die waits until something was written into the pipe.
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import toy
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.lab import provenance
-from toy import COLUMNS, PROFILES, Parameters, tasks  # noqa: F401
 
-NAME = "toy_cluster"
-provenance.source_sha256 = lambda module: "s" * 64
+provenance.definitions_of = lambda roots: dict(toy.DEFINITIONS)
 
 
 def load(name, data_root):
     return SimpleNamespace(name=name, sha256="d" * 64, normalised=False, marks=Path(data_root))
 
 
-def run_task(task, parameters, dataset, seed, device, checkpoint=None):
+def run(task, design, dataset, seed, device, checkpoint=None):
     with (dataset.marks / f"ran{task}").open("a") as handle:
         handle.write(f"{os.getpid()}\n")
     if checkpoint and checkpoint.exists():
@@ -38,4 +37,7 @@ def run_task(task, parameters, dataset, seed, device, checkpoint=None):
         die.read_text()
         die.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
-    return toy.run_task(task, parameters, dataset, seed, device)
+    return toy.run(task, design, dataset, seed, device)
+
+
+EXPERIMENT = replace(toy.EXPERIMENT, name="toy_cluster", module=__name__, run=run, resumable=True)

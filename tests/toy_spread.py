@@ -1,4 +1,4 @@
-"""An experiment whose tasks have chunks, for the tests of clusters; `toy_spread_chunks` knows them.
+"""An experiment whose tasks have chunks, a number each, for the tests of clusters.
 
 `data_root` is a folder of marks, as for `toy_cluster`: a pipe named DIE and a piece of work ends its process.
 """
@@ -6,26 +6,26 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 
+import toy
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.lab import provenance
-from toy import PROFILES, Parameters  # noqa: F401
+from privacy_for_free.lab.experiment import Chunks, columns
 
-NAME = "toy_spread"
-COLUMNS = ("value",)
 CHUNKS = 4
-provenance.source_sha256 = lambda module: "s" * 64
+provenance.definitions_of = lambda roots: dict(toy.DEFINITIONS)
 
 
 def load(name, data_root):
     return SimpleNamespace(name=name, sha256="d" * 64, normalised=False, marks=Path(data_root))
 
 
-def tasks(parameters, dataset):
+def tasks(design, dataset):
     return [0, 1]
 
 
@@ -44,10 +44,35 @@ def mark(dataset, work):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_task(task, parameters, dataset, seed, device, checkpoint=None):
+def run(task, design, dataset, seed, device, checkpoint=None):
     mark(dataset, task)
     if checkpoint is not None and checkpoint.exists():
         values = json.loads(checkpoint.read_text())
     else:
         values = [value(task, chunk, seed) for chunk in range(CHUNKS)]
-    return [{"value": one} for one in values]
+    return [{"value": each} for each in values]
+
+
+def split(task, design, dataset, device):
+    return list(range(CHUNKS))
+
+
+def run_chunk(chunk, task, design, dataset, seed, device):
+    mark(dataset, f"{task}-{chunk}")
+    return {"value": value(task, chunk, seed)}
+
+
+def assemble(chunks, found, design, dataset, seed, device, checkpoint):
+    checkpoint.write_text(json.dumps([each["value"] for each in found]))
+
+
+EXPERIMENT = replace(
+    toy.EXPERIMENT,
+    name="toy_spread",
+    module=__name__,
+    columns=columns("value", "made up"),
+    tasks=tasks,
+    run=run,
+    resumable=True,
+    chunks=Chunks(split, run_chunk, assemble),
+)
