@@ -66,7 +66,7 @@ def test_replacing_an_example_moves_the_mean_by_at_most_2_over_n():
         labels[i] = (labels[i] + i) % 3
         after = dp_merf.release(dataclasses.replace(case, images=images, labels=labels), SMALL)
         assert float((after - before).norm()) <= 2 / 60 * (1 + 1e-9)
-    assert SMALL.mechanism == Mechanism(0.0, adjacency="replace_one")
+    assert SMALL.mechanism(torch.tensor([20, 20, 20]), 1) == Mechanism(0.0, adjacency="replace_one")
 
 
 def test_the_noise_has_the_stated_spread():
@@ -80,7 +80,7 @@ def test_the_noise_has_the_stated_spread():
 
 
 def test_default_noise_is_epsilon_1():
-    epsilon = dp_merf.DPMERF().mechanism.epsilon(1e-5, "analytic")
+    epsilon = dp_merf.DPMERF().mechanism(torch.tensor([6000]), 10).epsilon(1e-5, "analytic")
     assert 0.99 < epsilon <= 1
 
 

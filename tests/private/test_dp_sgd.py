@@ -205,7 +205,7 @@ def test_bad_data():
 
 def test_without_opacus_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "opacus.optimizers", None)
-    with pytest.raises(ModuleNotFoundError, match=r"DP-SGD needs .*privacy-for-free\[private\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"DP-SGD needs .*pip install '\.\[private\]' in"):
         dp_sgd.train(NETWORK, *examples(), SMALL, 0)
 
 

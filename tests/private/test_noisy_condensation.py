@@ -223,7 +223,7 @@ def test_ndpdc_is_the_published_loss_and_gradient():
 def test_one_release_is_one_noisy_sum_of_joint_features(centre):
     case = problem(sets=2, ipc=2)
     parameters = dataclasses.replace(ONE, centre=centre)
-    release = nc.Release(case, parameters, counts(case))
+    release = nc.ReleasedMeans(case, parameters, counts(case))
     joint = torch.cat([release.extractors.joint(r, case.images) for r in range(3)], 1)
     norms = joint.norm(dim=1)
     assert float(norms.max()) <= 0.05
@@ -259,7 +259,7 @@ def test_one_release_is_one_noisy_sum_of_joint_features(centre):
 
 def test_one_release_matches_the_chosen_extractors():
     case = problem(sets=2, ipc=2)
-    release = nc.Release(case, ONE, counts(case))
+    release = nc.ReleasedMeans(case, ONE, counts(case))
     images, _ = initialise(case)
     losses, gradient = release.loss_and_gradient(4, images)
     chosen = torch.randperm(3, generator=case.generator("one_release batch", 4))[:2].tolist()
@@ -277,7 +277,7 @@ def test_one_release_matches_the_chosen_extractors():
 
 def test_after_the_release_the_data_is_not_read():
     case = problem(sets=1)
-    release = nc.Release(case, ONE, counts(case))
+    release = nc.ReleasedMeans(case, ONE, counts(case))
     images, _ = initialise(case)
     before = release.loss_and_gradient(0, images)
     case.images.fill_(math.nan)
@@ -385,8 +385,8 @@ def test_another_image_of_another_class_changes_nothing_here(method):
 def test_the_released_noise_has_the_stated_spread():
     case = problem(sets=1, count=30)
     parameters = dataclasses.replace(ONE, extractors=100)
-    quiet = nc.Release(case, dataclasses.replace(parameters, noise_multiplier=0.0), counts(case))
-    loud = nc.Release(case, parameters, counts(case))
+    quiet = nc.ReleasedMeans(case, dataclasses.replace(parameters, noise_multiplier=0.0), counts(case))
+    loud = nc.ReleasedMeans(case, parameters, counts(case))
     noise = (loud.means - quiet.means)[0] * counts(case)[0][:, None, None] / (0.5 * 0.05)
     assert noise.numel() == 1200
     assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 0.01
@@ -395,12 +395,10 @@ def test_the_released_noise_has_the_stated_spread():
 
 def test_mechanisms_say_what_they_release():
     n = torch.tensor([6000, 5000])
-    assert nc.mechanism(n, nc.LDPDC(), 50) == Mechanism(1.0, 50, 50 / 5000)
-    assert nc.mechanism(n, nc.NDPDC(), 10) == Mechanism(3.46, 10_000, 50 / 5000)
-    assert nc.mechanism(n, nc.OneRelease(3.0), 10) == Mechanism(3.0)
-    assert nc.mechanism(n, nc.Linear(2.0, adjacency="replace_one"), 7) == Mechanism(
-        2.0, adjacency="replace_one"
-    )
+    assert nc.LDPDC().mechanism(n, 50) == Mechanism(1.0, 50, 50 / 5000)
+    assert nc.NDPDC().mechanism(n, 10) == Mechanism(3.46, 10_000, 50 / 5000)
+    assert nc.OneRelease(3.0).mechanism(n, 10) == Mechanism(3.0)
+    assert nc.Linear(2.0, adjacency="replace_one").mechanism(n, 7) == Mechanism(2.0, adjacency="replace_one")
 
 
 def test_a_killed_run_goes_on_bitwise(tmp_path, monkeypatch):

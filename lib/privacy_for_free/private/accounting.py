@@ -1,9 +1,9 @@
 """Epsilon of Gaussian mechanisms, and the noise that a target epsilon needs.
 
 Everything private in this package adds Gaussian noise to sums of vectors, so one description serves all of
-it: `steps` releases, each the sum, over a Poisson sample of the examples, of one vector an example of
-Euclidean norm at most C, plus N(0, (noise_multiplier C)^2 I). Computed by dp-accounting, nothing by code of
-our own:
+it: `steps` releases, each the sum, over a Poisson sample of the examples, of one vector per example, of
+Euclidean norm at most C, plus N(0, (noise_multiplier C)^2 I). dp-accounting computes everything,
+no code of our own:
 
     analytic  one release without sampling, exactly (Balle & Wang, ICML 2018, theorem 8); adaptive releases of
               one noise are one release with the noise divided by sqrt(steps) (Dong, Roth & Su, JRSS B 2022,
@@ -38,6 +38,8 @@ from types import ModuleType
 
 import numpy as np
 
+from privacy_for_free.core import validate
+
 ACCOUNTANTS = ("analytic", "rdp", "pld")
 ADJACENCIES = ("add_remove", "replace_one")
 DELTA = 1e-5
@@ -66,12 +68,10 @@ class Mechanism:
             raise ValueError(
                 f"noise_multiplier {self.noise_multiplier!r}: allowed are finite numbers from 0 up"
             )
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"steps {self.steps!r}: allowed are whole numbers from 1 up")
+        validate.whole("steps", self.steps, 1)
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate {self.rate!r}: allowed are numbers above 0, up to 1")
-        if self.adjacency not in ADJACENCIES:
-            raise ValueError(f"adjacency {self.adjacency!r}: known are {', '.join(ADJACENCIES)}")
+        validate.one_of("adjacency", self.adjacency, ADJACENCIES)
 
     def epsilon(self, delta: float = DELTA, accountant: str = "pld") -> float:
         """Return an epsilon >= 0 for which the mechanism is (epsilon, delta)-DP; infinity without noise.
@@ -170,7 +170,7 @@ def _library() -> ModuleType:
         import dp_accounting.rdp
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"accounting needs the package {error.name}: pip install 'privacy-for-free[private]'"
+            f"accounting needs the package {error.name}: pip install '.[private]' in a checkout"
         ) from error
     return dp_accounting
 
@@ -208,8 +208,7 @@ def _check_delta(delta: float) -> None:
 
 
 def _check_accountant(accountant: str, rate: float, adjacency: str) -> None:
-    if accountant not in ACCOUNTANTS:
-        raise ValueError(f"accountant {accountant!r}: known are {', '.join(ACCOUNTANTS)}")
+    validate.one_of("accountant", accountant, ACCOUNTANTS)
     if accountant == "analytic" and rate < 1:
         raise ValueError(f"accountant 'analytic' at rate {rate!r}: allowed are rdp and pld, or rate 1")
     if accountant == "rdp" and rate < 1 and adjacency == "replace_one":

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from privacy_for_free.attacks.epsilon import epsilon_lower_bound
+from privacy_for_free.core import validate
 from privacy_for_free.private.accounting import DELTA
 
 
@@ -51,9 +52,8 @@ def audit(
 
     ValueError for runs or pilots below 1, and for a statistic that is not finite.
     """
-    for name, value in (("runs", runs), ("pilots", pilots)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
+    validate.whole("runs", runs, 1)
+    validate.whole("pilots", pilots, 1)
     values = np.array([[statistic(present, i) for i in range(pilots + runs)] for present in (False, True)])
     if not np.isfinite(values).all():
         present, i = np.argwhere(~np.isfinite(values))[0]

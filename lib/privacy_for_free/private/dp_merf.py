@@ -23,13 +23,15 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels
+from privacy_for_free.core import validate
 from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.nets.networks import Weights
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.sums import clipped_sums, noise
 
 ROWS = 4096  # images whose features are in memory at once
-Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class DPMERF:
     length_scale      of the Gaussian kernel, for images in [-1, 1]; the code has sqrt(127) for [0, 1]
     code              normal numbers that a generated image is made of, besides its class
     hidden            widths of the generator's hidden layers, each with batch norm and ReLU
-    epochs, batch     of training: n // batch steps an epoch (at least one), of `batch` generated images each
+    epochs, batch     of training: n // batch steps per epoch (at least one), of `batch` generated images each
     learning_rate, decay   of Adam, and the factor after every epoch
     """
 
@@ -62,21 +64,24 @@ class DPMERF:
         """Refuse values no run can have."""
         Mechanism(self.noise_multiplier, adjacency=self.adjacency)
         for name, least in (("features", 2), ("code", 1), ("epochs", 0), ("batch", 2)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
+            validate.whole(name, getattr(self, name), least)
         if self.features % 2:
             raise ValueError(f"features {self.features!r}: allowed are even numbers")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden {self.hidden!r}: allowed are one width or more, from 1 up")
         for name in ("length_scale", "learning_rate", "decay"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)!r}: allowed are finite numbers above 0")
+            validate.positive(name, getattr(self, name))
 
-    @property
-    def mechanism(self) -> Mechanism:
-        """What is released, for accounting: one sum, without sampling."""
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what is released, for accounting: one sum without sampling, whatever the class counts are.
+
+        The generator makes any number of images per class (`ipc`) from it.
+        """
         return Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem; there is no `run` to keep."""
+        return generate(problem, self)
 
 
 def frequencies(problem: Problem, parameters: DPMERF) -> torch.Tensor:
@@ -111,7 +116,7 @@ def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
 
 
 def generate(problem: Problem, parameters: DPMERF) -> Condensed:
-    """Release, train a generator a set, and let it make `ipc` images of each class.
+    """Release, train a generator for each set, and let it make `ipc` images of each class.
 
     images K x classes x ipc x C x H x W in [-1, 1]; `loss` has every step's squared distance between the
     release and the embedding of a generated batch, up to the shortest set's last step. ValueError unless the

@@ -12,13 +12,13 @@ Instance norm looks at one image at a time; a network with batch statistics woul
 number of examples, and what `noisy_condensation` lists. There is no early stopping.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
@@ -53,15 +53,12 @@ class DPSGD:
     def __post_init__(self) -> None:
         """Refuse values no training can have."""
         Mechanism(self.noise_multiplier, adjacency=self.adjacency)
-        for name in ("sample", "steps", "chunk"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
-        for name in ("bound", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)!r}: allowed are finite numbers above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
+        validate.whole("sample", self.sample, 1)
+        validate.whole("steps", self.steps, 1)
+        validate.whole("chunk", self.chunk, 1)
+        validate.positive("bound", self.bound)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.fraction("momentum", self.momentum)
 
     def mechanism(self, count: int) -> Mechanism:
         """Return what training on `count` examples releases; ValueError for fewer than `sample`."""
@@ -114,7 +111,7 @@ def train(
         from opacus.optimizers import DPOptimizer
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"DP-SGD needs the package {error.name}: pip install 'privacy-for-free[private]'"
+            f"DP-SGD needs the package {error.name}: pip install '.[private]' in a checkout"
         ) from error
     device = images.device
     labels = labels.to(device)

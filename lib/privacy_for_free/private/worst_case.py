@@ -15,7 +15,6 @@ from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
 from privacy_for_free.private import dp_merf, dp_sgd
 from privacy_for_free.private import noisy_condensation as nc
-from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
 from privacy_for_free.private.noisy_condensation.sums import clip
 
 COUNT, SAMPLE = 12, 11  # images of a class without the canary, and expected ones of a Poisson sample
@@ -57,7 +56,7 @@ def ndpdc(noise_multiplier: float, problem: Problem, count: int) -> float:
     parameters = nc.NDPDC(
         noise_multiplier, sample=SAMPLE, bound=BOUND, extractor="linear", width=8, iterations=1
     )
-    matcher = NoisyMatcher(problem, parameters, torch.tensor([[count, COUNT]]))
+    matcher = nc.NoisyMatcher(problem, parameters, torch.tensor([[count, COUNT]]))
     theta = matcher.features.draw(problem, "ndpdc", 0)
     pair = matcher.features.chunked(theta, matcher.transform(0, 0), problem.images[[0, -1]])
     grey, canary = clip(pair, BOUND)
@@ -71,7 +70,7 @@ def one_release(noise_multiplier: float, problem: Problem, count: int) -> float:
     parameters = nc.OneRelease(
         noise_multiplier, bound=BOUND, extractors=2, extractor="mlp", width=8, centre=0
     )
-    release = nc.Release(problem, parameters, torch.tensor([[count, COUNT]]))
+    release = nc.ReleasedMeans(problem, parameters, torch.tensor([[count, COUNT]]))
     joint = release.extractors.joint
     canary, grey = (torch.cat([joint(r, problem.images[i][None])[0] for r in range(2)]) for i in (-1, 0))
     moved = release.means[0, 0].flatten().double() * count - COUNT * grey

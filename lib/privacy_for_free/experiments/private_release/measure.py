@@ -39,8 +39,9 @@ from privacy_for_free.nets import augmentation, networks, training
 from privacy_for_free.nets.augmentation import STRATEGY
 from privacy_for_free.private import dp_merf, dp_sgd, worst_case
 from privacy_for_free.private import noisy_condensation as nc
-from privacy_for_free.private.accounting import DELTA, Mechanism, calibrate
+from privacy_for_free.private.accounting import DELTA, Mechanism
 from privacy_for_free.private.audit import audit
+from privacy_for_free.private.calibrated import least_noise as proved
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
@@ -226,14 +227,6 @@ def _cells(mechanism: str, parameters: Design) -> list[Cell]:
     return cells + [Cell(ipc, epsilon, "noise") for ipc in rest for epsilon in parameters.few_epsilons]
 
 
-def proved(mechanism: Mechanism, epsilon: float) -> Mechanism:
-    """Return the mechanism with the least noise that is (epsilon, DELTA)-DP under the tightest accountant."""
-    accountant = "analytic" if mechanism.rate == 1 else "pld"
-    return calibrate(
-        epsilon, mechanism.steps, mechanism.rate, DELTA, mechanism.adjacency, accountant=accountant
-    )
-
-
 def accounts(mechanism: Mechanism, epsilon: float) -> dict[str, object]:
     """Return the columns that say what was proved, and how else it may be put."""
     found = {
@@ -336,8 +329,8 @@ def _released(
 
 def _mechanism(counts: torch.Tensor, settings: object, ipc: int) -> Mechanism:
     if isinstance(settings, dp_merf.DPMERF):
-        return settings.mechanism
-    return nc.mechanism(counts, settings, ipc)
+        return settings.mechanism(counts, ipc)
+    return settings.mechanism(counts, ipc)
 
 
 def _made(problem: Problem, settings: object, run: Run, state: dict) -> Condensed:

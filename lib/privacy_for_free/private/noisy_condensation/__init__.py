@@ -1,6 +1,6 @@
 """Condensation that sees the real images only through sums with Gaussian noise.
 
-    linear       one noisy mean a class, where a linear extractor's condensation ends
+    linear       one noisy mean per class, where a linear extractor's condensation ends
     ldpdc        a synthetic image is a noisy mean of a small Poisson sample (Zheng & Li, "Differentially
                  Private Dataset Condensation", linear method)
     ndpdc        distribution matching whose real side is, in every step, a noisy sum of clipped features of a
@@ -8,9 +8,11 @@
     one_release  random extractors are fixed first, the class sums of their clipped features are released
                  once, and the synthetic images are matched to them for as long as wanted
 
-Each `condense_*` takes a Problem whose `init` is "noise" and K sets of members, and returns a Condensed;
-`mechanism(counts, parameters)` says what it released, as an `accounting.Mechanism`, for a set with these
-numbers of images a class.
+Each has a frozen class of settings (`Linear`, `LDPDC`, `NDPDC`, `OneRelease`). Their `condense(problem)`
+takes a Problem whose `init` is "noise" and K sets of members, and returns a Condensed; their
+`mechanism(counts, ipc)` says what that releases, as an `accounting.Mechanism`, of a set with these numbers of
+images per class. Who has an epsilon in mind and not a noise asks `private.calibrated.release`, which finds
+the noise.
 
 What the proof of each rests on. An example belongs to one class, so it enters the sums of one class only, and
 the guarantee is that of the class with the fewest images. Before it enters a sum it is clipped (`clip`) to
@@ -29,20 +31,19 @@ to [-1, 1], whereas `data.load(normalise=True)` uses the training images' own me
 spread.
 """
 
-from privacy_for_free.private.noisy_condensation.linear import condense_ldpdc, condense_linear
-from privacy_for_free.private.noisy_condensation.ndpdc import condense_ndpdc
+from privacy_for_free.private.noisy_condensation.linear import (
+    LDPDC,
+    Linear,
+    condense_ldpdc,
+    condense_linear,
+)
+from privacy_for_free.private.noisy_condensation.members import Settings
+from privacy_for_free.private.noisy_condensation.ndpdc import NDPDC, NoisyMatcher, condense_ndpdc
 from privacy_for_free.private.noisy_condensation.one_release import (
-    Release,
+    OneRelease,
+    ReleasedMeans,
     clipped_feature_sums,
     condense_one_release,
-)
-from privacy_for_free.private.noisy_condensation.parameters import (
-    LDPDC,
-    NDPDC,
-    Linear,
-    OneRelease,
-    Settings,
-    mechanism,
 )
 from privacy_for_free.private.noisy_condensation.sums import scale_publicly
 
@@ -50,14 +51,14 @@ __all__ = [
     "LDPDC",
     "NDPDC",
     "Linear",
+    "NoisyMatcher",
     "OneRelease",
-    "Release",
+    "ReleasedMeans",
     "Settings",
     "clipped_feature_sums",
     "condense_ldpdc",
     "condense_linear",
     "condense_ndpdc",
     "condense_one_release",
-    "mechanism",
     "scale_publicly",
 ]

@@ -2,17 +2,84 @@
 
 import math
 import time
+from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
+from privacy_for_free.core import validate
+from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
-from privacy_for_free.private.noisy_condensation.parameters import LDPDC, Linear
-from privacy_for_free.private.noisy_condensation.sums import SHRINK, noisy_sums
+from privacy_for_free.private.noisy_condensation.sums import SHRINK, noisy_sums, sampling_rate
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Settings of `condense_linear`.
+
+    noise_multiplier  standard deviation of the noise on a class's sum, over `bound`
+    bound             norm that flattened images are clipped to; None: sqrt(d), which no image in [-1, 1] has
+                      more of
+    adjacency         for the accounting, see `accounting`
+    """
+
+    noise_multiplier: float
+    bound: float | None = None
+    adjacency: str = "add_remove"
+
+    def __post_init__(self) -> None:
+        """Refuse values no release can have."""
+        Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+        if self.bound is not None:
+            validate.positive("bound", self.bound)
+
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what a condensation to `ipc` images per class releases of a set with these class counts.
+
+        counts  int64, classes
+        """
+        return Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem; there is no `run` to keep."""
+        return condense_linear(problem, self)
+
+
+@dataclass(frozen=True)
+class LDPDC:
+    """Settings of `condense_ldpdc`; the defaults are the published ones.
+
+    noise_multiplier  sigma~: standard deviation of the noise on a sample's sum, over sqrt(d)
+    sample            L, the expected number of images in a sample
+    adjacency         for the accounting, see `accounting`
+    """
+
+    noise_multiplier: float = 1.0
+    sample: int = 50
+    adjacency: str = "add_remove"
+
+    def __post_init__(self) -> None:
+        """Refuse values no release can have."""
+        Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+        validate.whole("sample", self.sample, 1)
+
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what a condensation to `ipc` images per class releases of a set with these class counts.
+
+        counts  int64, classes
+
+        ValueError for a sample larger than the smallest class.
+        """
+        return Mechanism(self.noise_multiplier, ipc, sampling_rate(self.sample, counts), self.adjacency)
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem; there is no `run` to keep."""
+        return condense_ldpdc(problem, self)
 
 
 def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
-    """Release one noisy mean a class and move the initial images, unmoved among themselves, to it.
+    """Release one noisy mean per class and move the initial images, unmoved among themselves, to it.
 
     That is where distribution matching through linear extractors goes from any initialisation, in the limit.
     The release is independent of ipc. Members' images are clamped to [-1, 1], pixel by pixel. The images

@@ -1,6 +1,7 @@
 """Features in chunks, and gradient descent on the pixels: what both matching methods do."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,7 +11,9 @@ from privacy_for_free.core.compiling import compiled
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.networks import Network
-from privacy_for_free.private.noisy_condensation.parameters import NDPDC, OneRelease
+
+if TYPE_CHECKING:
+    from privacy_for_free.private.noisy_condensation import NDPDC, OneRelease
 
 MEBIBYTE = 2**20
 
@@ -18,7 +21,7 @@ MEBIBYTE = 2**20
 class Features:
     """A kind of extractor, applied to images in chunks that fit the caches."""
 
-    def __init__(self, problem: Problem, parameters: NDPDC | OneRelease):
+    def __init__(self, problem: Problem, parameters: "NDPDC | OneRelease"):
         """Build the network's shape; no weight is drawn."""
         self.network: Network = networks.build(
             parameters.extractor, problem.images.shape[1:], problem.classes, parameters.width
@@ -62,7 +65,7 @@ class Features:
 def descend_on(
     method: str,
     problem: Problem,
-    parameters: NDPDC | OneRelease,
+    parameters: "NDPDC | OneRelease",
     run: Run | None,
     loss_and_gradient: Callable[[int, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> Condensed:
@@ -92,7 +95,7 @@ def match(
     images  K x classes x ipc x C x H x W
     chunk   images at a time, rounded to whole classes
     loss    loss(part, classes, rows): part rows x ipc x C x H x W, which wants a gradient; the class of each
-            row; and the rows, of K x classes flattened. Returns one loss a row.
+            row; and the rows, of K x classes flattened. Returns one loss for each row.
     """
     flat, classes = images.flatten(0, 1), images.shape[1]
     total = len(flat)

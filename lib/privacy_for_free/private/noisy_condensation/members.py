@@ -1,10 +1,30 @@
 """The sets' images: checked for what a guarantee needs, looked up, sampled."""
 
+from typing import Protocol
+
 import torch
 
-from privacy_for_free.condensation.problem import Problem, class_counts
-from privacy_for_free.private.noisy_condensation.parameters import Settings, mechanism, sampling_rate
-from privacy_for_free.private.noisy_condensation.sums import poisson_sample
+from privacy_for_free.condensation.loop import Run
+from privacy_for_free.condensation.problem import Condensed, Problem, class_counts
+from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.noisy_condensation.sums import poisson_sample, sampling_rate
+
+
+class Settings(Protocol):
+    """The settings of a private condensation, a frozen dataclass that knows what it releases, and how.
+
+    noise_multiplier  standard deviation of the noise on a sum, over the bound of an example's norm
+    adjacency         for the accounting, see `accounting`
+    """
+
+    noise_multiplier: float
+    adjacency: str
+
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what a condensation to `ipc` images per class releases of a set with these class counts."""
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem."""
 
 
 def check(problem: Problem, parameters: Settings) -> torch.Tensor:
@@ -16,7 +36,7 @@ def check(problem: Problem, parameters: Settings) -> torch.Tensor:
         )
     counts = class_counts(problem.labels, problem.membership, problem.classes).cpu()
     for row in counts:
-        mechanism(row, parameters, problem.ipc)
+        parameters.mechanism(row, problem.ipc)
     return counts
 
 
@@ -47,7 +67,7 @@ def class_samples(
         [
             poisson_sample(
                 members[labels == c],
-                sampling_rate(sample, int(counts[c])),
+                sampling_rate(sample, counts[c]),
                 problem.generator(f"{method} sample", name, index, c),
             )
             for c in range(problem.classes)

@@ -1,14 +1,72 @@
 """Distribution matching against a noisy sum of features in every step (Zheng & Li, non-linear method)."""
 
+from dataclasses import dataclass
+
 import torch
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
+from privacy_for_free.core import validate
 from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
-from privacy_for_free.private.noisy_condensation.parameters import NDPDC
-from privacy_for_free.private.noisy_condensation.sums import clip_by_constant, noisy_sums
+from privacy_for_free.private.noisy_condensation.sums import clip_by_constant, noisy_sums, sampling_rate
+
+
+@dataclass(frozen=True)
+class NDPDC:
+    """Settings of `condense_ndpdc`; the defaults are the published ones, with noise for epsilon 1 on
+    FashionMNIST under Renyi accounting.
+
+    noise_multiplier  sigma: standard deviation of the noise on a sum of features, over `bound`
+    sample            L, the expected number of real images of a class in a step
+    bound             C, norm that features are clipped to
+    iterations, learning_rate, momentum   of gradient descent on the pixels
+    extractor, width  what networks.build builds, anew in every step
+    augmentation      strategy of the siamese augmentation, a transform per class and step; "" for none
+    adjacency         for the accounting, see `accounting`
+    memory_mib        what the activations of a chunk may take; None: 64 on a CPU, 8192 on a GPU
+    compile           torch.compile the extractor
+    """
+
+    noise_multiplier: float = 3.46
+    sample: int = 50
+    bound: float = 1.0
+    iterations: int = 10_000
+    learning_rate: float = 1.0
+    momentum: float = 0.5
+    extractor: str = "convnet"
+    width: int = 128
+    augmentation: str = augmentation.STRATEGY
+    adjacency: str = "add_remove"
+    memory_mib: int | None = None
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can have."""
+        Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+        validate.whole("sample", self.sample, 1)
+        validate.whole("iterations", self.iterations, 1)
+        validate.positive("bound", self.bound)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.fraction("momentum", self.momentum)
+        augmentation.kinds(self.augmentation)
+
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what a condensation to `ipc` images per class releases of a set with these class counts.
+
+        counts  int64, classes
+
+        ValueError for a sample larger than the smallest class.
+        """
+        return Mechanism(
+            self.noise_multiplier, self.iterations, sampling_rate(self.sample, counts), self.adjacency
+        )
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Condense every set of the problem."""
+        return condense_ndpdc(problem, self, run)
 
 
 def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) -> Condensed:

@@ -2,17 +2,82 @@
 
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
+from privacy_for_free.core import validate
 from privacy_for_free.nets import augmentation
+from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check
-from privacy_for_free.private.noisy_condensation.parameters import OneRelease
 from privacy_for_free.private.noisy_condensation.sums import clip, noise
+
+
+@dataclass(frozen=True)
+class OneRelease:
+    """Settings of `condense_one_release`.
+
+    noise_multiplier  standard deviation of the noise on a sum of joint features, over `bound`
+    bound             C, norm that the joint features of all extractors are clipped to, C / sqrt(extractors)
+                      those of each. Features of a ConvNet are far longer than 1, so a small bound keeps just
+                      their directions, as NDPDC does.
+    extractors        R, how many are fixed; each has an augmentation of its own, fixed too
+    extractor, width  what networks.build builds
+    centre            subtract from an extractor's features their mean over this many images of noise, which
+                      knows nothing of the data: all images' features share a long part that tells no class
+                      from another; 0: subtract nothing
+    augmentation      strategy of the siamese augmentation, "" for none
+    iterations, learning_rate, momentum   of gradient descent on the pixels, after the release
+    batch             extractors that a step matches, drawn without replacement
+    adjacency         for the accounting, see `accounting`
+    memory_mib        what the activations of a chunk may take; None: 64 on a CPU, 8192 on a GPU
+    compile           torch.compile the extractor
+    """
+
+    noise_multiplier: float = 3.73
+    bound: float = 1.0
+    extractors: int = 200
+    extractor: str = "convnet"
+    width: int = 128
+    centre: int = 256
+    augmentation: str = augmentation.STRATEGY
+    iterations: int = 10_000
+    learning_rate: float = 300.0
+    momentum: float = 0.5
+    batch: int = 1
+    adjacency: str = "add_remove"
+    memory_mib: int | None = None
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can have."""
+        Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+        validate.whole("extractors", self.extractors, 1)
+        validate.whole("batch", self.batch, 1)
+        validate.whole("iterations", self.iterations)
+        validate.whole("centre", self.centre)
+        validate.positive("bound", self.bound)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.fraction("momentum", self.momentum)
+        augmentation.kinds(self.augmentation)
+        if self.batch > self.extractors:
+            raise ValueError(f"batch {self.batch!r}: allowed are 1 to {self.extractors}, all extractors")
+
+    def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
+        """Return what a condensation to `ipc` images per class releases of a set with these class counts.
+
+        counts  int64, classes
+        """
+        return Mechanism(self.noise_multiplier, adjacency=self.adjacency)
+
+    def condense(
+        self, problem: Problem, run: Run | None = None, sums: torch.Tensor | None = None
+    ) -> Condensed:
+        """Condense every set of the problem; `sums` are those of `clipped_feature_sums`."""
+        return condense_one_release(problem, self, run, sums)
 
 
 def condense_one_release(
@@ -37,7 +102,7 @@ def condense_one_release(
     """
     counts = check(problem, parameters)
     began = time.monotonic()
-    release = Release(problem, parameters, counts, sums)
+    release = ReleasedMeans(problem, parameters, counts, sums)
     spent = time.monotonic() - began
     found = descend_on("one_release", problem, parameters, run, release.loss_and_gradient)
     return replace(found, seconds=found.seconds + spent)
@@ -92,7 +157,7 @@ class Extractors:
         return clip(self.raw(r, images) - self.centres[r], self.bound)
 
 
-class Release:
+class ReleasedMeans:
     """What `condense_one_release` releases, and the loss against it.
 
     means       K x classes x R x D: noisy sums divided by the classes' counts, of the images' dtype

@@ -60,6 +60,17 @@ def clipped_sums(vectors: torch.Tensor, classes: torch.Tensor, count: int, bound
     return sums.index_add_(0, classes.to(vectors.device), clip(vectors, bound))
 
 
+def sampling_rate(sample: int, counts: torch.Tensor) -> float:
+    """Return the Poisson rate for `sample` expected images of the smallest class; counts: int64.
+
+    ValueError for more than there are.
+    """
+    smallest = int(counts.min())
+    if sample > smallest:
+        raise ValueError(f"sample {sample!r}: allowed are 1 to {smallest}, the images of the smallest class")
+    return sample / smallest
+
+
 def poisson_sample(members: torch.Tensor, rate: float, stream: torch.Generator) -> torch.Tensor:
     """Return those of `members` (int64) that a Poisson sample takes: each with probability `rate`, whatever
     becomes of the others.
