@@ -11,11 +11,11 @@ from scipy import stats
 from privacy_for_free.attacks.power import detectable, members_needed, power
 
 
-def naive(members, tpr, fpr, level):
+def naive(members, tpr, fpr, level, sides):
     """The chance of all counts that the exact test rejects for on the upper side, one by one."""
     total = 0.0
     for count in range(members + 1):
-        if stats.binomtest(count, members, fpr, alternative="greater").pvalue <= level / 2:
+        if stats.binomtest(count, members, fpr, alternative="greater").pvalue <= level / sides:
             total += math.comb(members, count) * tpr**count * (1 - tpr) ** (members - count)
     return total
 
@@ -26,9 +26,11 @@ def naive(members, tpr, fpr, level):
     tpr=st.floats(0.05, 0.95),
     fpr=st.floats(0.01, 0.5),
     level=st.floats(0.01, 0.3),
+    sides=st.sampled_from([1, 2]),
 )
-def test_power_is_the_chance_to_reject(members, tpr, fpr, level):
-    assert power(members, tpr, fpr, level) == pytest.approx(naive(members, tpr, fpr, level), abs=1e-9)
+def test_power_is_the_chance_to_reject(members, tpr, fpr, level, sides):
+    expected = naive(members, tpr, fpr, level, sides)
+    assert power(members, tpr, fpr, level, sides) == pytest.approx(expected, abs=1e-9)
 
 
 def test_without_a_leak_it_errs_no_more_often_than_half_the_level():
@@ -51,6 +53,17 @@ def test_the_rule_of_thumb():
     assert 2900 < needed < 1.5 * 2900
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_one_sided_test_is_a_two_sided_one_at_twice_the_level(exact):
+    needed = members_needed(0.03, 0.01, sides=1, exact=exact)
+    assert (
+        needed == members_needed(0.03, 0.01, level=0.1, exact=exact) < members_needed(0.03, 0.01, exact=exact)
+    )
+    if exact:
+        assert power(needed - 1, 0.03, 0.01, sides=1) < 0.8
+        assert power(np.arange(needed, 4 * needed), 0.03, 0.01, sides=1).min() >= 0.8
+
+
 @pytest.mark.parametrize("members", [100, 1000, 25_000])
 def test_what_is_detectable_has_the_power(members):
     assert power(members, detectable(members)) == pytest.approx(0.8, abs=1e-6)
@@ -64,6 +77,8 @@ def test_what_is_detectable_has_the_power(members):
         (lambda: power(10, 1.5), "tpr 1.5: allowed are numbers between 0 and 1"),
         (lambda: members_needed(0.001), "tpr 0.001: allowed are numbers above fpr, here 0.001"),
         (lambda: members_needed(0.01, chance=1.0), r"chance 1.0"),
+        (lambda: members_needed(0.01, sides=3), "sides 3: allowed are 1 and 2"),
+        (lambda: power(10, 0.1, sides=0), "sides 0: allowed are 1 and 2"),
         (lambda: detectable(0), "members 0"),
         (lambda: detectable(10, level=math.nan), "level nan"),
     ],

@@ -100,6 +100,38 @@ def test_disjoint_attacker_uses_of_the_pool_the_image_in_question_only():
     torch.testing.assert_close(alone[:, 0], whole[:, 0], rtol=1e-12, atol=1e-12)
 
 
+def test_scores_of_several_shrinkages_are_the_statistic_and_its_spread():
+    images, labels, released = some()
+    known = tracing.fit(images[:20], labels[:20], 2)
+    found = list(tracing.scores(known, images, labels, released, (0.1, "ledoit_wolf")))
+    assert [one.shrinkage for one in found] == [0.1, "ledoit_wolf"]
+    assert [one.shrinkage_used for one in found] == [0.1, known.shrinkage]
+    for one in found:
+        white = known.whitening(one.shrinkage)
+        raw = tracing.statistic(images, labels, released, known.centres, white)
+        assert torch.equal(one.raw, raw)
+        spread = white.spread(images - known.centres[labels])
+        torch.testing.assert_close(one.spread, spread, rtol=1e-12, atol=0)
+        torch.testing.assert_close(one.standardised, raw / spread, rtol=1e-12, atol=0)
+
+
+def test_an_image_at_the_centre_has_a_score_of_zero():
+    images, labels, released = some(N=8, d=2)
+    known = tracing.fit(images, labels, 2)
+    (found,) = tracing.scores(known, known.centres, torch.arange(2), released[..., :2], (0.5,))
+    assert torch.equal(found.standardised, torch.zeros(3, 2, dtype=torch.float64))
+
+
+def test_class_means_are_those_of_the_members():
+    images, labels, _ = some()
+    membership = random_halves(4, labels, generator(0, "class means"))
+    found = tracing.class_means(images, labels, membership, 2)
+    for k in range(4):
+        for c in range(2):
+            inside = images[membership[k] & (labels == c)]
+            torch.testing.assert_close(found[k, c], inside.mean(0), rtol=1e-12, atol=1e-12)
+
+
 def test_without_data_is_a_loop():
     images, labels, released = some(classes=2)
     scores = tracing.without_data(images, labels, released)

@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from privacy_for_free import shadows
+from privacy_for_free.attacks import tracing
+from privacy_for_free.attacks.tracing import LEDOIT_WOLF
 from privacy_for_free.condensation import dm
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.experiments.tracing import measure as experiment
 from privacy_for_free.experiments.common import standardised
-from privacy_for_free.lab import records
+from privacy_for_free.experiments.tracing import EXPERIMENT, measure
+from privacy_for_free.experiments.tracing.design import Design, Task, kind, tasks
+from privacy_for_free.experiments.tracing.releases import Sample, disjoint
+from privacy_for_free.lab import settings, table_text
+from privacy_for_free.lab.run import run
 from privacy_for_free.shadows.halves import random_halves
 from privacy_for_free.theory import linear
 
@@ -35,7 +40,7 @@ def dataset(train=280, test=120):
     )  # fmt: skip
 
 
-SMALL = experiment.Design(
+SMALL = Design(
     ns=(20, 50, 1000),
     factors=(2,),
     linear_ns=(50,),
@@ -48,8 +53,8 @@ SMALL = experiment.Design(
     extractors=2,
     features=12,
     auxiliary=100,
-    shrinkages=(1.0, 0.01, experiment.LEDOIT_WOLF),
-    dm_shrinkages=(0.1, experiment.LEDOIT_WOLF),
+    shrinkages=(1.0, 0.01, LEDOIT_WOLF),
+    dm_shrinkages=(0.1, LEDOIT_WOLF),
     predicted=1000,
     resamples=50,
 )
@@ -57,17 +62,18 @@ SMALL = experiment.Design(
 
 def rows(task, parameters=SMALL):
     """The rows of a task run alone, through the same text as a record's."""
-    block = records._block(experiment.run_task(task, parameters, dataset(), 0, CPU), experiment.COLUMNS, 0)
-    return records._frame(records._table_text((*experiment.COLUMNS, "task"), {0: block}))
+    columns = EXPERIMENT.column_names
+    block = table_text.block(EXPERIMENT.run(task, parameters, dataset(), 0, CPU), columns, 0, sparse=True)
+    return table_text.frame(table_text.whole(columns, {0: block}))
 
 
 @pytest.fixture(scope="module")
 def whole():
     """All tasks, as a record in memory; the fewer rates, the fewer intervals that take their time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "FPRS", RATES)
-        patch.setattr(experiment, "PROFILES", {"smoke": SMALL})
-        yield records.run(experiment, dataset(), device="cpu", progress=False).table
+        patch.setattr(measure, "FPRS", RATES)
+        small = dataclasses.replace(EXPERIMENT, profiles={"smoke": SMALL})
+        yield run(small, dataset(), device="cpu", shown=False).table
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +91,17 @@ def curves(table, column):
 
 
 def test_tasks_are_the_sizes_there_are_images_for():
-    found = experiment.tasks(SMALL, dataset())
+    found = tasks(SMALL, dataset())
     assert found == [("mean", 20, 2), ("mean", 50, 2), ("dm", 20, 1)]
-    one = dataset(train=44, test=0)  # 22 a class: 20 members need 40
-    with pytest.raises(ValueError, match=r"n \(20, 50, 1000\): toy has images for up to 10 members a class"):
-        experiment.tasks(SMALL, one)
-    assert experiment.tasks(SMALL, dataset(train=84, test=0)) == [("mean", 20, 2), ("dm", 20, 1)]
+    one = dataset(train=44, test=0)  # 22 per class: 20 members need 40
+    with pytest.raises(ValueError, match=r"n \(20, 50, 1000\): toy has images for up to 10 members per class"):
+        tasks(SMALL, one)
+    assert tasks(SMALL, dataset(train=84, test=0)) == [("mean", 20, 2), ("dm", 20, 1)]
 
 
 def test_rows_fit_the_columns_and_the_grid(means, matched):
     for table in (means, matched):
-        assert set(table.columns) == {*experiment.COLUMNS, "task"}
+        assert set(table.columns) == {*EXPERIMENT.column_names, "task"}
         assert (table.low <= table.observed_tpr).all()
         assert (table.observed_tpr <= table.high).all()
         assert (np.diff(curves(table, "roc")) >= 0).all()
@@ -145,17 +151,17 @@ def test_linear_matching_leaks_what_the_means_do_whatever_m(means):
 
 
 def test_members_that_are_others_are_not_found(monkeypatch):
-    real = experiment.class_means
+    real = tracing.class_means
 
-    def of_other_halves(images, pool):
-        drawn = random_halves(pool.shadows, pool.labels, generator(1, "other halves"))
-        return real(images, dataclasses.replace(pool, membership=drawn))
+    def of_other_halves(images, labels, membership, classes):
+        drawn = random_halves(len(membership), labels, generator(1, "other halves"))
+        return real(images, labels, drawn, classes)
 
-    monkeypatch.setattr(experiment, "class_means", of_other_halves)
+    monkeypatch.setattr(tracing, "class_means", of_other_halves)
     few = dataclasses.replace(SMALL, linear_ns=())
-    table = rows(experiment.Task("mean", 50, 2), parameters=few)
+    table = rows(Task("mean", 50, 2), parameters=few)
     assert (table.auc - 0.5).abs().max() < 4 * np.sqrt(1 / (6 * 40 * 50 * 2))
-    assert (table.tpr_bootstrap_low <= experiment.FPR).all()
+    assert (table.tpr_bootstrap_low <= 0.001).all()
 
 
 def test_real_initialisation_is_found(matched):
@@ -173,11 +179,11 @@ def test_real_initialisation_is_found(matched):
 def test_disjoint_images_are_never_pool_images():
     data = dataset()
     train, test = (
-        experiment.Sample(images, labels)
+        Sample(images, labels)
         for images, labels in zip(standardised(data, CPU), (data.train_labels, data.test_labels), strict=True)
     )
     pool = shadows.draw(train.images, train.labels, 240, 4, 0, 2)
-    other = experiment.disjoint(pool, train, test, 1000, 0)
+    other = disjoint(pool, train, test, 1000, 0)
     assert len(other.labels) == 280 + 120 - 240  # all that are left, from both sets
     distances = torch.cdist(linear.flatten(other.images), linear.flatten(pool.images))
     assert distances.min() > 1e-3
@@ -186,24 +192,13 @@ def test_disjoint_images_are_never_pool_images():
     assert (within.argmin(1).unique(return_counts=True)[1] == 1).all()
     at = within.argmin(1)
     assert torch.equal(torch.cat([train.labels, test.labels])[at], other.labels)
-    few = experiment.disjoint(pool, train, test, 5, 0)
+    few = disjoint(pool, train, test, 5, 0)
     assert torch.bincount(few.labels).tolist() == [5, 5]
-
-
-def test_class_means_are_those_of_the_members():
-    data = dataset()
-    pool = shadows.draw(data.train_images, data.train_labels, 40, 4, 0, 2)
-    images = linear.flatten(pool.images)
-    found = experiment.class_means(images, pool)
-    for k in range(4):
-        for c in range(2):
-            own = images[pool.membership[k] & (pool.labels == c)]
-            torch.testing.assert_close(found[k, c], own.mean(0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_task_alone_gives_the_rows_of_a_whole_run(number, whole):
-    alone = rows(experiment.tasks(SMALL, dataset())[number])
+    alone = rows(tasks(SMALL, dataset())[number])
     part = whole[whole.task == number].reset_index(drop=True)
     constant = ["task", "seconds"]
     assert len(part) > 0
@@ -212,3 +207,14 @@ def test_a_task_alone_gives_the_rows_of_a_whole_run(number, whole):
         part.drop(columns=constant).astype({"shrinkage": str}),
         check_exact=True, check_dtype=False,
     )  # fmt: skip
+
+
+def test_reduced_design_has_every_kind_of_task():
+    laptop = EXPERIMENT.profiles["laptop"]
+    reduced = settings.change(laptop, EXPERIMENT.reduced)
+    assert reduced.dm.compile
+    full = SimpleNamespace(
+        name="full", classes=("a",), train_labels=torch.zeros(5000, dtype=torch.int64),
+        test_labels=torch.zeros(1000, dtype=torch.int64),
+    )  # fmt: skip
+    assert {kind(task) for task in tasks(reduced, full)} == {kind(task) for task in tasks(laptop, full)}

@@ -12,7 +12,7 @@ from privacy_for_free.nets import networks
 from privacy_for_free.nets.networks import MLP, ConvNet, Linear
 
 NETWORKS = [ConvNet(3, 16, 10, 6), ConvNet(1, 28, 2, 4), ConvNet(3, 8, 2, 4, depth=2), MLP(3, 8, 4, 5)]
-NETWORKS += [MLP(1, 8, 2, 7, depth=1), Linear(3, 8, 10, 6)]
+NETWORKS += [MLP(1, 8, 2, 7, depth=1), Linear(3, 8, 10, 6), ConvNet(1, 16, 2, 4, activation="gelu")]
 
 
 def draws(name="net"):
@@ -44,7 +44,8 @@ def module(network, parameters):
             norm = nn.GroupNorm(network.width, network.width)
             for layer, names in ((conv, ("weight", "bias")), (norm, ("scale", "shift"))):
                 layer.weight.data, layer.bias.data = (p[f"{block}.{name}"].clone() for name in names)
-            layers += [conv, norm, nn.ReLU(), nn.AvgPool2d(2)]
+            activation = nn.GELU() if network.activation == "gelu" else nn.ReLU()
+            layers += [conv, norm, activation, nn.AvgPool2d(2)]
             inputs = network.width
         layers.append(nn.Flatten())
     else:
@@ -195,3 +196,13 @@ def test_build():
             networks.build(kind, (3, 8, 8), 4, 0)
     with pytest.raises(ValueError, match="classes True"):
         MLP(3, 8, True)
+    with pytest.raises(ValueError, match="ConvNet activation 'tanh': known are relu, gelu"):
+        ConvNet(1, 8, 2, activation="tanh")
+
+
+def test_the_activation_changes_what_is_computed_but_not_what_is_drawn():
+    kinked, smooth = ConvNet(1, 8, 2, 4), ConvNet(1, 8, 2, 4, activation="gelu")
+    parameters, images = kinked.initial(draws()), batch(kinked).float()
+    assert all(torch.equal(value, parameters[name]) for name, value in smooth.initial(draws()).items())
+    assert not torch.equal(smooth.features(parameters, images), kinked.features(parameters, images))
+    assert repr(kinked) == "ConvNet(channels=1, size=8, classes=2, width=4, depth=3, activation='relu')"

@@ -72,8 +72,6 @@ def test_half_of_a_pool_to_leading_order():
     q = np.array([5.0, 20.0])
     exact = tracing.effect_size_pool(q, 100_000)
     np.testing.assert_allclose(exact, np.sqrt(2) * tracing.effect_size(q, 100_000), rtol=2e-4)
-    np.testing.assert_allclose(exact, tracing.effect_size_whitened(q, q, 100_000, 200_000), rtol=2e-4)
-    np.testing.assert_allclose(tracing.effect_size_whitened(q, q, 10), tracing.effect_size(q, 10), rtol=1e-12)
 
 
 @pytest.mark.parametrize("matrix", ["inverse", "identity", "shrunken"])
@@ -95,7 +93,7 @@ def test_fresh_members_of_gaussian_data(matrix):
     for values, mean, sd in ((outside, *law[:2]), (inside, *law[2:])):
         assert abs(values.mean() - mean) < 4 * sd / np.sqrt(draws)
         assert abs(values.var() / sd**2 - 1) < 4 * np.sqrt(2 / draws)
-    np.testing.assert_allclose(tracing.effect_size_whitened(w @ x, w @ sigma @ w, n), law.effect, rtol=1e-12)
+    np.testing.assert_allclose(law.effect, w @ x / np.sqrt(n * (w @ sigma @ w)), rtol=1e-12)
     assert law.effect <= tracing.effect_size(x @ np.linalg.inv(sigma) @ x, n) * (1 + 1e-12)
     empirical = (outside >= np.quantile(inside, 0.5)).mean()
     assert abs(empirical - stats.norm.sf((law.in_mean - law.out_mean) / law.out_sd)) < 0.02
@@ -108,20 +106,27 @@ def test_rates_of_gaussians():
     np.testing.assert_allclose(tracing.tpr(0.1, 1.0), stats.norm.sf(stats.norm.isf(0.1) - 1))
     grid = np.linspace(0, 1, 100_001)
     assert tracing.auc(1.3) == pytest.approx(np.trapezoid(tracing.tpr(grid, 1.3), grid), abs=1e-6)
-    assert tracing.tpr_one_threshold(a, [1.0, 2.0]).shape == a.shape
+
+
+def of_gaussians(effects):
+    """T's own law where everything is known: means 0 and e^2, variance e^2."""
+    e = np.asarray(effects, dtype=float)
+    return tracing.Law(np.zeros_like(e), e, e**2, e)
 
 
 def test_one_threshold_for_all():
     a = np.array([0.0, 1e-4, 0.001, 0.1, 1.0])
-    np.testing.assert_allclose(tracing.tpr_one_threshold(a, [0.8, 0.8]), tracing.tpr(a, 0.8), rtol=1e-9)
+    np.testing.assert_allclose(
+        tracing.mixture_tpr(a, of_gaussians([0.8, 0.8])), tracing.tpr(a, 0.8), rtol=1e-9
+    )
     effects, draws = np.array([0.5, 1.0, 2.0]), 200_000
-    law = tracing.Law(np.zeros(3), effects, effects**2, effects)
+    law = of_gaussians(effects)
     random = numpy_generator(0, "tracing mixture")
     which = random.integers(0, 3, draws)
     outside = effects[which] * random.standard_normal(draws)
     inside = effects[which] ** 2 + effects[which] * random.standard_normal(draws)
     threshold = np.quantile(outside, 0.9)
-    expected = tracing.tpr_one_threshold(0.1, effects)
+    expected = tracing.mixture_tpr(0.1, law)
     assert abs((inside > threshold).mean() - expected) < 4 * 2 * np.sqrt(0.25 / draws)
     u = stats.mannwhitneyu(inside, outside).statistic / draws**2
     assert abs(tracing.mixture_auc(law) - u) < 4 * np.sqrt(1 / (6 * draws))
@@ -147,27 +152,6 @@ def test_numbers_of_the_chapter():
         assert (f"{100 * found.low:.3f}", f"{100 * found.high:.3f}") == (low, high)
 
 
-@pytest.mark.parametrize(("rates", "sides"), [((0.03, 0.01), 1), ((0.03, 0.01), 2), ((0.1, 0.3), 1)])
-def test_members_needed_is_the_smallest(rates, sides):
-    rate, null = rates
-    tail = "greater" if rate > null else "less"
-
-    def power(n):
-        counts = np.arange(n + 1)
-        calls = [stats.binomtest(int(k), n, null, tail).pvalue <= 0.05 / sides for k in counts]
-        return stats.binom.pmf(counts[calls], n, rate).sum()
-
-    found = tracing.members_needed(rate, null, sides=sides)
-    assert power(found) >= 0.8
-    assert power(found - 1) < 0.8
-    assert power(found // 2) < 0.8
-
-
-def test_members_to_tell_the_subset_from_chance():
-    one, two = (tracing.members_needed(0.003, 0.001, sides=sides) for sides in (1, 2))
-    assert (one, two) == (3024, 3410)
-
-
 def test_caps_hold_at_the_ends():
     assert tracing.cap_random_subset([0.0, 1.0], 0.2).tolist() == [0.2, 1.0]
     assert tracing.cap_private([0.0, 1.0], 1.0, 0.01).tolist() == [0.01, 1.0]
@@ -183,8 +167,6 @@ def test_caps_hold_at_the_ends():
         (lambda: tracing.effect_size_pool(40.0, 10), "squared distance 40 .* allowed are 0 to 19"),
         (lambda: tracing.cap_random_subset(0.1, 2.0), "rate 2.0: allowed are 0 to 1"),
         (lambda: tracing.cap_private(0.1, -1.0), "epsilon -1.0, delta 1e-05: allowed are epsilon"),
-        (lambda: tracing.members_needed(0.1, 0.1), "rate 0.1, null_rate 0.1.* allowed are numbers"),
-        (lambda: tracing.members_needed(0.2, 0.1, sides=3), "sides 3: allowed are 1 and 2"),
     ],
 )
 def test_wrong_input_is_named(call, message):

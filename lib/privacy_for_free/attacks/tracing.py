@@ -15,7 +15,9 @@ A synthetic set of any method is attacked through its means: of its pixels, or o
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -107,12 +109,12 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
         raise ValueError(f"labels: allowed are 0 to {classes - 1}, each there; missing are {missing}")
     centres, lengths = [], []
     gram = torch.zeros((images.shape[1],) * 2, dtype=torch.float64, device=images.device)
-    for c in range(classes):  # a class at a time: centred rows of all are as large as the images
-        own = images[labels == c].double()
-        centres.append(own.mean(0))
-        own -= centres[c]
-        gram.addmm_(own.mT, own)
-        lengths.append(own.square_().sum(1))
+    for c in range(classes):  # one class at a time: centred rows of all are as large as the images
+        rows = images[labels == c].double()
+        centres.append(rows.mean(0))
+        rows -= centres[c]
+        gram.addmm_(rows.mT, rows)
+        lengths.append(rows.square_().sum(1))
     values, basis = torch.linalg.eigh(gram / len(images))
     values = values.clamp_min(0)
     shrinkage = ledoit_wolf(torch.cat(lengths), values)
@@ -160,6 +162,64 @@ def statistic(
     return scores
 
 
+class Scores(NamedTuple):
+    """T of images and releases under one whitening of an attacker, float64.
+
+    shrinkage, shrinkage_used   as it was asked for (a number or "ledoit_wolf"), and what that came to
+    raw      K x N: T, for one threshold on all images
+    spread   N, above 0: T's spread over non-members under the attacker's own covariance, but for 1/sqrt(n)
+    """
+
+    shrinkage: float | str
+    shrinkage_used: float
+    raw: torch.Tensor
+    spread: torch.Tensor
+
+    @property
+    def standardised(self) -> torch.Tensor:
+        """T over its spread, K x N: about as far from 0 for every non-member."""
+        return self.raw / self.spread
+
+
+def scores(
+    known: Knowledge,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    released: torch.Tensor,
+    shrinkages: Sequence[float | str],
+) -> Iterator[Scores]:
+    """Yield the scores for each shrinkage; the projections of the images serve them all.
+
+    Images (N x d), labels and releases are those of `statistic`; ValueError as there, and for a shrinkage
+    that `Knowledge.whitening` refuses.
+    """
+    squares = torch.empty_like(images)
+    for c, centre in enumerate(known.centres):
+        rows = (labels == c).nonzero()[:, 0]
+        squares[rows] = ((images[rows] - centre) @ known.basis).square_()
+    for shrinkage in shrinkages:
+        whitening = known.whitening(shrinkage)
+        raw = statistic(images, labels, released, known.centres, whitening)
+        spread = whitening.spread_of_squares(squares).clamp_min(torch.finfo(torch.float64).tiny)
+        yield Scores(shrinkage, whitening.shrinkage, raw, spread)
+
+
+def class_means(
+    images: torch.Tensor, labels: torch.Tensor, membership: torch.Tensor, classes: int
+) -> torch.Tensor:
+    """Return the mean of each half's images in each class: of the dtype of `images`, K x classes x d.
+
+    images      the pool's, N x d; labels int64, N, values 0 .. classes-1
+    membership  bool, K x N, on the CPU; every half has members of every class
+    """
+    means = images.new_empty((len(membership), classes, images.shape[1]))
+    for c in range(classes):
+        rows = (labels == c).nonzero()[:, 0]
+        members = membership[:, rows.cpu()].to(images)
+        means[:, c] = members @ images[rows] / members.sum(1, keepdim=True)
+    return means
+
+
 def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
 
@@ -200,7 +260,7 @@ class Embedding:
     """Random extractors, side by side, and a random map of all their features to `dimension` numbers.
 
     network      what `networks.build` builds
-    parameters   one a network
+    parameters   one per network
     projections  feature_dim x dimension each: independent normals of variance 1 / (dimension networks)
     """
 
@@ -232,16 +292,16 @@ class Embedding:
         average (Johnson and Lindenstrauss); the concatenation is never held.
         """
         chunk = max(1, BYTES // self.network.activation_bytes(images.dtype))
-        found = []
+        features = []
         for batch in images.split(chunk):
             batch = batch.contiguous(memory_format=torch.channels_last)
-            found.append(
+            features.append(
                 sum(
                     (self.network.features(theta, batch) @ projection).double()
                     for theta, projection in zip(self.parameters, self.projections, strict=True)
                 )
             )
-        return torch.cat(found)
+        return torch.cat(features)
 
     def means(self, synthetic: torch.Tensor) -> torch.Tensor:
         """Return the mean features of each class, float64, K x classes x dimension.

@@ -4,8 +4,8 @@ A description knows its shapes; `initial` draws parameters from a generator, `fe
 them. Nothing is hidden in a module, so the same function is compiled, differentiated, stacked or handed to a
 worker. The ConvNet is that of the condensation literature (Gidaris & Komodakis 2018; Zhao, Mopuri & Bilen,
 ICLR 2021; Zhao & Bilen, WACV 2023): `depth` blocks of 3x3 convolution, instance norm, ReLU, 2x2 average
-pooling, then a linear classifier. It pads images of 28 pixels to 32 in its first convolution, as the
-published code does.
+pooling, then a linear classifier. GELU in place of ReLU makes it smooth. It pads images of 28 pixels to 32 in
+its first convolution, as the published code does.
 """
 
 import math
@@ -16,8 +16,11 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from privacy_for_free.core import validate
+
 Weights = dict[str, torch.Tensor]
 EPSILON = 1e-5  # of the instance norm, torch's default
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 class Network(Protocol):
@@ -79,17 +82,22 @@ def instance_norm(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
 
 @dataclass(frozen=True)
 class ConvNet:
-    """`depth` blocks of `width` channels for square images of `size` pixels."""
+    """`depth` blocks of `width` channels for square images of `size` pixels.
+
+    activation   "relu", max(x, 0), as published; or "gelu", x Phi(x), which is smooth
+    """
 
     channels: int
     size: int
     classes: int
     width: int = 128
     depth: int = 3
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
-        """Refuse sizes that are not positive and images too small for the depth."""
+        """Refuse sizes that are not positive, images too small for the depth, and unknown activations."""
         _check_sizes(self, ("channels", "size", "classes", "width", "depth"))
+        validate.one_of("ConvNet activation", self.activation, ACTIVATIONS)
         if self._padded >> self.depth < 1:
             raise ValueError(f"ConvNet depth {self.depth}: images of {self.size} pixels are too small for it")
 
@@ -133,12 +141,13 @@ class ConvNet:
 
     def features(self, parameters: Weights, images: torch.Tensor) -> torch.Tensor:
         """Map images (B, C, H, W) to the last block's output, flattened (B, feature_dim)."""
+        activation = ACTIVATIONS[self.activation]
         for block in range(self.depth):
             padding = 1 + (self._padded - self.size) // 2 if block == 0 else 1
             weight, bias = parameters[f"{block}.weight"], parameters[f"{block}.bias"]
             images = F.conv2d(images, weight, bias, padding=padding)
             images = instance_norm(images, parameters[f"{block}.scale"], parameters[f"{block}.shift"])
-            images = F.avg_pool2d(F.relu(images), 2)
+            images = F.avg_pool2d(activation(images), 2)
         return images.flatten(1)
 
     def logits(self, parameters: Weights, images: torch.Tensor) -> torch.Tensor:

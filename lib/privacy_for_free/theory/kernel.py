@@ -33,13 +33,19 @@ Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def linear(scale: float = 1.0) -> Kernel:
-    """Return the kernel scale * <x, z>; with scale v k it is that of the linear extractor."""
+    """Return the kernel scale * <x, z>; with scale v k it is that of the linear extractor.
+
+    A check, used by tests: what this module says of kernels is what `theory.linear` says of this one.
+    """
     _positive("scale", scale)
     return lambda x, z: scale * (x @ z.mT)
 
 
 def gaussian(bandwidth: float = 1.0) -> Kernel:
-    """Return the kernel exp(-||x - z||^2 / (2 bandwidth^2)): smooth and bounded by 1."""
+    """Return the kernel exp(-||x - z||^2 / (2 bandwidth^2)): smooth and bounded by 1.
+
+    A check, used by tests: a kernel whose bound 2 / n needs no data.
+    """
     _positive("bandwidth", bandwidth)
     return lambda x, z: (-(x[:, None] - z[None]).square().sum(-1) / (2 * bandwidth**2)).exp()
 
@@ -48,8 +54,8 @@ def arc_cosine(depth: int = 1, weight_variance: float = 2.0, bias_variance: floa
     """Return E <psi(x), psi(z)> of `RandomReLU` at infinite width: the order-1 arc-cosine kernel, composed.
 
     It is what the next layer of the network sees: (nngp - bias_variance) / weight_variance, with the nngp of
-    `kernels.FullyConnected`, which also checks the arguments. At depth 1 it holds for every width. ValueError
-    for depth 0, which has no ReLU.
+    `infinite_width.FullyConnected`, which also checks the arguments. At depth 1 it holds for every width.
+    ValueError for depth 0, which has no ReLU.
     """
     network = FullyConnected(depth, weight_variance, bias_variance)
     if depth < 1:
@@ -143,7 +149,10 @@ def mmd_squared(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> 
 
 
 def mmd_gradient(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
-    """Return the gradient (m, d) of `mmd_squared` in the synthetic images."""
+    """Return the gradient (m, d) of `mmd_squared` in the synthetic images.
+
+    A check, used by tests: it is that of `theory.linear` for the linear kernel.
+    """
     variable = synthetic.detach().clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(mmd_squared(kernel, real.detach(), variable), variable)
     return gradient

@@ -11,8 +11,8 @@ al., FOCS 2015).
            them.
     pool   members are a uniformly random n of the N images of a pool that the attacker knows, x one of the N.
 
-Arguments named for an image are arrays, one value an image: `own` = w.(x - mean) and `variance` = w^T Sigma w
-for the weights w = M (x - centre), mean and Sigma those of the distribution (fresh) or of the pool, Sigma
+Arguments named for an image are arrays, one value per image: `own` = w.(x - mean) and `variance` = w^T Sigma
+w for the weights w = M (x - centre), mean and Sigma those of the distribution (fresh) or of the pool, Sigma
 with divisor N. T is close to Gaussian because it is a sum over members; its means and variances below are
 exact.
 """
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 from scipy.special import ndtr, ndtri
 
 GRID = 1024  # thresholds at which an area under a mixture's ROC is added up
@@ -36,7 +36,7 @@ class Law(NamedTuple):
     in_sd: np.ndarray
 
     def over(self, scale: ArrayLike) -> "Law":
-        """Return the law of the scores divided by a positive number an image."""
+        """Return the law of the scores divided by a positive number per image."""
         return Law(*(part / np.asarray(scale, dtype=float) for part in self))
 
     @property
@@ -68,23 +68,11 @@ def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = 
     sqrt(2 q / n) to leading order; in general sqrt(q N / (n (N - n))). Infinite at q = N - 1: an image
     linearly independent of the others' differences is read off the mean exactly, so all are where d >= N - 1.
     """
-    q, N = _squares(mahalanobis_squared), _pool(n, pool)
+    q, N = _squares(mahalanobis_squared), _pool_size(n, pool)
     if (q > (N - 1) * (1 + 1e-9)).any():
         raise ValueError(f"squared distance {q.max():g} in the pool's own metric: allowed are 0 to {N - 1}")
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(q == 0, 0.0, pool_law(q, q, n, N).effect)
-
-
-def effect_size_whitened(own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
-    """Return the effect size with any matrix M: own / sqrt(n variance), fresh; leading order in a pool.
-
-    own = (x - mu)^T M (x - mu), variance = (x - mu)^T M Sigma M (x - mu). T has mean own / n for a member,
-    and variance / n. A pool of N known images (`pool`) multiplies it by sqrt(N / (N - n)), sqrt(2) for
-    halves: the pool's mean is known, so only 1 - n/N of the variance is left. By Cauchy and Schwarz nothing
-    beats M = Sigma^-1.
-    """
-    left = 1.0 if pool is None else 1 - n / _pool(n, pool)
-    return np.asarray(own, dtype=float) / np.sqrt(_squares(variance) * _members(n) * left)
 
 
 # --- laws of the statistic ----------------------------------------------------------------------------------
@@ -120,7 +108,7 @@ def pool_law(
     halves, that is (2 / n) C (1 + 1 / (2 n) + ...); with divisor N - 1 it is (1/n + 1/(N - n)) C exactly,
     2 C / n for halves.
     """
-    N = _pool(n, pool)
+    N = _pool_size(n, pool)
     a, v = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
     mean = np.broadcast_to(np.asarray(offset, dtype=float), a.shape)
     left = v - a**2 / (N - 1)
@@ -151,12 +139,6 @@ def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
 def auc(effect: ArrayLike) -> float:
     """Return the area under that ROC, the mean of Phi(e / sqrt(2))."""
     return float(ndtr(np.asarray(effect, dtype=float) / np.sqrt(2)).mean())
-
-
-def tpr_one_threshold(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
-    """Return the TPR of T itself, one threshold for all: means 0 and e^2, variance e^2, mixed over e."""
-    e = np.asarray(effect, dtype=float).reshape(-1)
-    return mixture_tpr(fpr, Law(np.zeros_like(e), e, e**2, e))
 
 
 def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
@@ -198,7 +180,7 @@ def _range(law: Law) -> tuple[float, float]:
     return float((means - 8 * sds).min()), float((means + 8 * sds).max())
 
 
-# --- caps and counts ----------------------------------------------------------------------------------------
+# --- caps ---------------------------------------------------------------------------------------------------
 
 
 def cap_random_subset(fpr: ArrayLike, rate: float) -> np.ndarray:
@@ -225,36 +207,6 @@ def cap_private(fpr: ArrayLike, epsilon: float, delta: float = 1e-5) -> np.ndarr
     return np.minimum(1.0, np.exp(epsilon) * _rates(fpr) + delta)
 
 
-def members_needed(
-    rate: float, null_rate: float, power: float = 0.8, level: float = 0.05, sides: int = 1
-) -> int:
-    """Return the smallest number of members whose exact binomial test of `null_rate` has the power at `rate`.
-
-    `sides` 2 gives each tail half the level and counts the tail on `rate`'s side. The power of an exact test
-    is a sawtooth in the number: somewhat larger numbers can fall short again. ValueError for equal rates, and
-    for rates, power and level outside 0..1, ends excluded.
-    """
-    if not (0 < rate < 1 and 0 < null_rate < 1 and rate != null_rate and 0 < power < 1 and 0 < level < 1):
-        raise ValueError(
-            f"rate {rate!r}, null_rate {null_rate!r}, power {power!r}, level {level!r}: "
-            "allowed are numbers between 0 and 1, the two rates different"
-        )
-    if sides not in (1, 2):
-        raise ValueError(f"sides {sides!r}: allowed are 1 and 2")
-    start, size = 1, 4096
-    while True:
-        n = np.arange(start, start + size)
-        if rate > null_rate:
-            reached = stats.binom.sf(stats.binom.isf(level / sides, n, null_rate), n, rate)
-        else:
-            least = stats.binom.ppf(level / sides, n, null_rate)
-            reached = stats.binom.cdf(least - 1, n, rate)
-        enough = reached >= power
-        if enough.any():
-            return int(n[enough.argmax()])
-        start, size = start + size, 2 * size
-
-
 def _rates(fpr: ArrayLike) -> np.ndarray:
     rates = np.asarray(fpr, dtype=float)
     if not ((rates >= 0) & (rates <= 1)).all():
@@ -275,7 +227,7 @@ def _members(n: int) -> int:
     return n
 
 
-def _pool(n: int, pool: int | None) -> int:
+def _pool_size(n: int, pool: int | None) -> int:
     N = 2 * _members(n) if pool is None else pool
     if not n < N or N < 3:
         raise ValueError(f"n {n!r} of a pool of {N!r}: allowed are 3 images or more, and fewer members")

@@ -2,154 +2,90 @@
 
 from privacy_for_free.lab.experiment import Column, columns
 
+_PREDICTED = (
+    "for the class means: as `observed_tpr`, `auc` and `roc`, predicted to leading order in 1/n, from mean "
+    "and covariance of all training images of the class"
+)
+_EXACT = (
+    "for the class means: the same predicted from the pool's own mean and covariance, with the variances of "
+    "sampling without replacement"
+)
+
 COLUMNS: tuple[Column, ...] = (
-    *columns(
-        "extractor",
-        (
-            "mean: the class means (linear); dm: distribution matching, with a linear extractor or "
-            "the named network"
-        ),
+    Column(
+        "extractor", "linear, or the kind of network whose features distribution matching matched: convnet"
     ),
-    *columns(
-        "n",
-        (
-            "members, and synthetic images, a class; m is 0 for the means themselves, which are "
-            "released whatever m is"
-        ),
-    ),
-    *columns(
+    Column("n", "members per class; the pool holds 2 n images of each class"),
+    Column(
         "dimension",
-        (
-            "what the attack compares means of: pixels (for extractor linear averaged over squares, "
-            "so that dimension are left), or features of random networks, reduced to dimension"
-        ),
+        "numbers that the attack compares means of: pixels (averaged over squares for the extractor linear), "
+        "or features after their random projection",
     ),
-    *columns(
+    Column(
         "shrinkage",
-        (
-            "of the covariance towards a multiple of the identity: a number, or ledoit_wolf, and what"
-            " that came to. 1 is no whitening"
-        ),
+        "of the attacker's covariance towards a multiple of the identity, as asked for: 0 to 1, or "
+        "ledoit_wolf; 1 is no whitening",
     ),
+    Column("predicted_tpr", _PREDICTED),
+    Column("observed_tpr", "true positive rate at the false positive rate `fpr`, over all pairs, 0 to 1"),
     *columns(
-        "predicted_tpr",
-        (
-            "method mean: predicted to leading order in 1/n, from mean and covariance of all training"
-            " images of a class"
-        ),
+        "low, high",
+        "its exact (Clopper-Pearson) interval of 95 % for that many pairs, taken as independent",
     ),
-    *columns(
-        "observed_tpr, low, high",
-        (
-            "TPR at the false positive rate `fpr`, with the exact (Clopper-Pearson) interval of that "
-            "many pairs, taken as independent"
-        ),
-    ),
-    *columns(
-        "auc",
-        ("ties count half; TPR at `attacks.evaluation.FPRS`, four a decade from 1e-4 to 1"),
-    ),
-    *columns(
+    Column("auc", "area under the ROC; ties count half"),
+    Column(
         "attacker",
-        (
-            "pool (fits centres and covariance to all pool images), disjoint (to as many other images"
-            " as there are, 4,000 a class at most), none (has the releases only)"
-        ),
+        "pool: fits centres and covariance to all pool images; disjoint: to images that are not in the pool, "
+        "as many per class as there are, up to 4,000 in the profiles; none: has the releases only",
     ),
-    *columns(
-        "method",
-        (
-            "mean: the class means (linear); dm: distribution matching, with a linear extractor or "
-            "the named network"
-        ),
-    ),
-    *columns(
+    Column("method", "mean: the class means themselves are released; dm: distribution matching"),
+    Column(
         "init",
-        ("what the images started from: noise, real"),
+        "what the synthetic images started from: noise or real; noise for the class means, which are what "
+        "such a release holds",
     ),
-    *columns(
+    Column(
         "population",
-        (
-            "all; or the members whose image the set started from (in_initialisation), and the "
-            "others; non-members are the same"
-        ),
+        "the members that are counted: all; in_initialisation, those whose image the release started from; "
+        "or not_in_initialisation, the others. Non-members are the same in all three",
     ),
-    *columns(
-        "m",
-        (
-            "members, and synthetic images, a class; m is 0 for the means themselves, which are "
-            "released whatever m is"
-        ),
-    ),
-    *columns(
-        "statistic",
-        (
-            "what the attack compares means of: pixels (for extractor linear averaged over squares, "
-            "so that dimension are left), or features of random networks, reduced to dimension"
-        ),
-    ),
-    *columns(
+    Column("m", "synthetic images per class; 0 for the class means, which are released whatever m is"),
+    Column("statistic", "what the attack compares means of: pixels, or features of random networks"),
+    Column(
         "calibration",
-        (
-            "raw: the statistic, one threshold for all images; standardised: divided by its spread "
-            "under the attacker's covariance"
-        ),
+        "raw: the statistic itself, with one threshold for all images; standardised: divided by its spread "
+        "under the attacker's covariance",
     ),
-    *columns(
-        "fpr",
-        "the false positive rate that TPRs are taken at",
-    ),
-    *columns(
-        "predicted_auc, predicted_roc",
-        (
-            "method mean: predicted to leading order in 1/n, from mean and covariance of all training"
-            " images of a class"
-        ),
-    ),
-    *columns(
-        "exact_tpr, exact_auc, exact_roc",
-        (
-            "method mean: predicted from the pool's own mean and covariance, with the variances of "
-            "sampling without replacement"
-        ),
-    ),
-    *columns(
+    Column("fpr", "the false positive rate that `observed_tpr` is taken at, 0 to 1"),
+    *columns("predicted_auc, predicted_roc", _PREDICTED),
+    *columns("exact_tpr, exact_auc, exact_roc", _EXACT),
+    Column(
         "effect",
-        ("root mean square over images of the effect size behind the latter"),
+        "for the class means: root mean square over images of the effect size of `predicted_tpr`, the raw "
+        "statistic's: difference of its means over its standard deviation outside",
     ),
-    *columns(
-        "shrinkage_used",
-        (
-            "of the covariance towards a multiple of the identity: a number, or ledoit_wolf, and what"
-            " that came to. 1 is no whitening"
-        ),
-    ),
-    *columns(
+    Column("shrinkage_used", "what `shrinkage` came to, 0 to 1"),
+    Column(
         "roc",
-        ("ties count half; TPR at `attacks.evaluation.FPRS`, four a decade from 1e-4 to 1"),
+        "true positive rates at `attacks.evaluation.FPRS`, four per decade from 1e-4 to 1, parted by blanks",
     ),
     *columns(
-        "members, nonmembers, targets",
-        ("pairs; halves"),
+        "members, nonmembers", "pairs of a release and a pool image that is in, and is not in, its half"
     ),
+    Column("targets", "random halves, each of which is released by itself"),
     *columns(
         "tpr_bootstrap_low, tpr_bootstrap_high",
-        ("the same with halves and images drawn anew, the threshold as given"),
+        "interval of 95 % of `observed_tpr` with halves and images drawn anew, the threshold taken as given",
     ),
-    *columns(
+    Column(
         "mean_error",
-        (
-            "method dm, linear: largest relative distance of the mean of a class's synthetic images "
-            "from that of its members"
-        ),
+        "for distribution matching with a linear extractor: the largest relative distance, over halves and "
+        "classes, of the mean of the synthetic images from that of the members",
     ),
-    *columns(
-        "iterations",
-        ("of the condensation; wall clock for all halves, empty where nothing was timed"),
-    ),
-    *columns(
+    Column("iterations", "steps of the condensation"),
+    Column(
         "seconds",
-        ("of the condensation; wall clock for all halves, empty where nothing was timed"),
+        "wall clock of the condensation of all halves; empty where it was not timed",
         measured=True,
     ),
 )
