@@ -30,7 +30,7 @@ PAGE = BUILD / "html" / "index.html"
 def fingerprint() -> str:
     """SHA-256 over everything a chapter's output depends on besides its own cells."""
     digest = hashlib.sha256(sys.version.encode())
-    files = [ROOT / "constraints.txt", *(ROOT / "lib").rglob("*.py"), *(ROOT / "data").glob("*.npz")]
+    files = [ROOT / "constraints.txt", *(ROOT / "lib").rglob("*.py"), *(ROOT / "lib").rglob("*.npz")]
     for path in sorted([*files, *recorded(ROOT / "data" / "results")]):
         with suppress(FileNotFoundError):
             digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())

@@ -17,7 +17,7 @@ def tool(root, tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     for name, path in (("ROOT", "."), ("CACHE", ".jupyter_cache"), ("BUILD", "_build")):
         monkeypatch.setattr(module, name, tmp_path / path)
-    for name in ("constraints.txt", "lib/module.py", "data/images.npz"):
+    for name in ("constraints.txt", "lib/module.py", "lib/images.npz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("first")
     record(tmp_path, "cifar10-laptop", complete=True)
@@ -41,7 +41,7 @@ def test_what_a_run_writes_before_it_is_complete_does_not_count(tool, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["constraints.txt", "lib/module.py", "data/images.npz", "data/results/toy/cifar10-laptop.csv"]
+    "name", ["constraints.txt", "lib/module.py", "lib/images.npz", "data/results/toy/cifar10-laptop.csv"]
 )
 def test_what_chapters_read_counts(tool, tmp_path, name):
     before = tool.fingerprint()

@@ -57,7 +57,7 @@ def test_the_environment_names_the_data_root(idx_files, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="nowhere"):
         load("mnist", tmp_path / "nowhere")
     monkeypatch.setenv("PRIVACY_FOR_FREE_DATA", "")
-    with pytest.raises(DataError, match=str(datasets.REPOSITORY_DATA)):
+    with pytest.raises(DataError, match=str(datasets.FOLDER)):
         load("mnist")
 
 

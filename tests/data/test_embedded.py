@@ -7,7 +7,7 @@ import pytest
 from privacy_for_free.data import DataError, embedded, load, mini
 from privacy_for_free.data.files import read_npz, write_npz
 
-FILE = mini.REPOSITORY_DATA / mini.FILE
+FILE = mini.EMBEDDED
 
 
 def test_shapes_counts_and_digest():
@@ -21,7 +21,7 @@ def test_shapes_counts_and_digest():
 
 
 def test_the_notice_lies_beside_the_file_and_the_file_is_small():
-    notice = (mini.REPOSITORY_DATA / "FASHION_MNIST_LICENSE").read_text()
+    notice = FILE.with_name("FASHION_MNIST_LICENSE").read_text()
     assert "Copyright (c) 2017 Zalando SE" in notice
     assert "The above copyright notice and this permission notice shall be included in all" in notice
     assert FILE.stat().st_size < 6_000_000
@@ -129,6 +129,6 @@ def test_a_damaged_file_in_the_data_root_is_an_error(tmp_path, untouched, flip_b
 
 
 def test_missing_everywhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(mini, "REPOSITORY_DATA", tmp_path)
+    monkeypatch.setattr(mini, "EMBEDDED", tmp_path / mini.FILE)
     with pytest.raises(DataError, match=r"fashion_mnist_mini\.npz is missing; restore it"):
         load("fashion_mnist_mini", tmp_path / "elsewhere")

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from privacy_for_free import data
-from privacy_for_free.experiments.linear_dm import measure as linear_dm
-from privacy_for_free.lab import chunks, provenance, records
+from privacy_for_free.experiments import linear_dm
+from privacy_for_free.lab import chunks, provenance
+from privacy_for_free.lab.record import RecordError
+from privacy_for_free.lab.run import progress_of, run
+from privacy_for_free.lab.store import IDENTITY, Store
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 pytest.importorskip("distributed", reason="needs Dask: pip install -e '.[cluster]'")
 
 from distributed import LocalCluster  # noqa: E402
@@ -51,11 +54,11 @@ def scheduler():
 
 def experiment(name, monkeypatch):
     """Import an experiment of the tests as workers do, but undo afterwards what it replaces."""
-    real = provenance.source_sha256
+    real = provenance.definitions_of
     monkeypatch.syspath_prepend(TESTS)
     module = importlib.import_module(name)  # replaces the function for good
-    provenance.source_sha256 = real
-    monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
+    provenance.definitions_of = real
+    monkeypatch.setattr(provenance, "definitions_of", lambda roots: dict(module.toy.DEFINITIONS))
     return module
 
 
@@ -72,41 +75,41 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def run(toy, scheduler, folder, marks, **options):
+def alone(toy, folder, **options):
+    """Make the record of an experiment of the tests in this process; marks are left in its folder."""
+    dataset = toy.load("toy_data", folder)
+    return run(toy.EXPERIMENT, dataset, "laptop", results_dir=folder, shown=False, **options)
+
+
+def spread(toy, scheduler, folder, marks):
+    """Make it on a cluster."""
     marks.mkdir(exist_ok=True)
     with clusters.Cluster(scheduler, data_root=marks, load=toy.load) as workers:
-        return records.run(
-            toy,
-            toy.load("toy_data", marks),
-            "laptop",
-            results_dir=folder,
-            progress=False,
-            workers=workers,
-            **options,
-        )
+        dataset = toy.load("toy_data", marks)
+        return run(toy.EXPERIMENT, dataset, "laptop", results_dir=folder, shown=False, workers=workers)
 
 
-def test_same_bits_with_and_without_a_cluster(scheduler, tmp_path, monkeypatch, one_thread):
-    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Design((4,), (2, 3), ((12, 2),), 20_000, 50))
-    dataset = data.load("fashion_mnist_mini")
-    options = {"device": "cpu", "progress": False}
-    alone = records.run(linear_dm, dataset, results_dir=tmp_path / "alone", **options)
+def test_same_bits_with_and_without_a_cluster(scheduler, tmp_path, one_thread):
+    small, dataset = linear_dm.EXPERIMENT, data.load("fashion_mnist_mini")
+    sizes = {"pools": (4,), "features": (2, 3), "sizes": ((12, 2),), "normals": 20_000, "chains": 50}
+    options = {"device": "cpu", "changes": sizes, "shown": False}
+    whole = run(small, dataset, results_dir=tmp_path / "alone", **options)
     with clusters.Cluster(scheduler) as workers:
-        spread = records.run(linear_dm, dataset, results_dir=tmp_path / "spread", workers=workers, **options)
-    assert spread.path.read_bytes() == alone.path.read_bytes()
-    for key in (*records.IDENTITY, "machine", "versions", "complete", "format"):
-        assert spread.meta[key] == alone.meta[key]
-    assert spread.meta["peak_memory_bytes"] > 50_000_000
+        found = run(small, dataset, results_dir=tmp_path / "spread", workers=workers, **options)
+    assert found.path.read_bytes() == whole.path.read_bytes()
+    for key in (*IDENTITY, "machine", "versions", "complete", "format"):
+        assert found.meta[key] == whole.meta[key]
+    assert found.meta["peak_memory_bytes"] > 50_000_000
 
 
 def test_killed_worker_costs_its_task_only(toy, scheduler, tmp_path, monkeypatch, one_thread):
-    whole = records.run(toy, toy.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False)
+    whole = alone(toy, tmp_path)
     marks = tmp_path / "marks"
     marks.mkdir()
     for path in tmp_path.glob("ran*"):
         path.unlink()
     os.mkfifo(marks / "DIE3")
-    forget, saved = records.Store.forget, set()
+    forget, saved = Store.forget, set()
 
     def then_kill(store, task):
         """Let task 3 die when all that its worker can have finished before is on the disk."""
@@ -116,8 +119,8 @@ def test_killed_worker_costs_its_task_only(toy, scheduler, tmp_path, monkeypatch
         if {0, 1, 2} - before == {task}:
             (marks / "DIE3").write_text("now")
 
-    monkeypatch.setattr(records.Store, "forget", then_kill)
-    killed = run(toy, scheduler, tmp_path / "killed", marks)
+    monkeypatch.setattr(Store, "forget", then_kill)
+    killed = spread(toy, scheduler, tmp_path / "killed", marks)
     assert killed.path.read_bytes() == whole.path.read_bytes()
     times = [len((marks / f"ran{task}").read_text().splitlines()) for task in range(6)]
     assert times == [1, 1, 1, 2, 1, 1]
@@ -135,12 +138,12 @@ def test_error_of_a_task_is_raised_here_and_the_run_goes_on_from_there(toy, sche
     marks.mkdir()
     (marks / "FAIL5").touch()
     with pytest.raises(toy.DivergenceError, match="task 5: the loss is nan"):
-        run(toy, scheduler, folder, marks)
-    state = records.state(toy, toy.load("toy_data", marks), "laptop", results_dir=folder)
+        spread(toy, scheduler, folder, marks)
+    state = progress_of(toy.EXPERIMENT, toy.load("toy_data", marks), "laptop", results_dir=folder)
     assert not state.complete
     (marks / "FAIL5").unlink()
-    cut = run(toy, scheduler, folder, marks)
-    whole = records.run(toy, toy.load("toy_data", marks), "laptop", results_dir=tmp_path, progress=False)
+    cut = spread(toy, scheduler, folder, marks)
+    whole = alone(toy, tmp_path)
     assert cut.path.read_bytes() == whole.path.read_bytes()
 
 
@@ -151,16 +154,16 @@ def test_a_tasks_own_error_of_the_system_names_its_file(toy, scheduler, tmp_path
     says = (
         r"toy_cluster-toy_data-laptop-\w+: stopped with FileNotFoundError: .*'no such file'; finished tasks"
     )
-    with pytest.raises(records.RecordError, match=says):
-        run(toy, scheduler, tmp_path / "results", marks)
+    with pytest.raises(RecordError, match=says):
+        spread(toy, scheduler, tmp_path / "results", marks)
 
 
 def test_workers_that_do_not_fit_are_refused_before_work(toy, scheduler, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "source_sha256", lambda module: "t" * 64)
-        says = f"worker tcp://.*source_sha256 {'s' * 64}, here {'t' * 64}.*one source"
-        with pytest.raises(records.RecordError, match=says):
-            run(toy, scheduler, tmp_path / "results", tmp_path / "marks")
+        patch.setattr(provenance, "definitions_of", lambda roots: {"toy:run": "another"})
+        says = r"worker tcp://.*source_sha256 \w{64}, here \w{64}.*one source"
+        with pytest.raises(RecordError, match=says):
+            spread(toy, scheduler, tmp_path / "results", tmp_path / "marks")
     assert not list(tmp_path.glob("results/*/*.csv"))
 
 
@@ -171,25 +174,25 @@ def test_worker_of_other_data_stops_the_run(toy, scheduler, tmp_path):
     dataset.sha256 = "e" * 64
     with (
         clusters.Cluster(scheduler, data_root=marks, load=toy.load) as workers,
-        pytest.raises(records.RecordError, match=f"data_sha256 {'d' * 64}, the record's {'e' * 64}"),
+        pytest.raises(RecordError, match=f"data_sha256 {'d' * 64}, the record's {'e' * 64}"),
     ):
-        records.run(toy, dataset, results_dir=tmp_path / "results", progress=False, workers=workers)
+        run(toy.EXPERIMENT, dataset, results_dir=tmp_path / "results", shown=False, workers=workers)
     assert not list(marks.glob("ran*"))
 
 
 def test_complete_record_needs_no_cluster(toy, tmp_path):
-    records.run(toy, toy.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False)
+    alone(toy, tmp_path)
     nowhere = "tcp://127.0.0.1:9"  # not reached
-    assert run(toy, nowhere, tmp_path, tmp_path / "marks").meta["complete"]
+    assert spread(toy, nowhere, tmp_path, tmp_path / "marks").meta["complete"]
 
 
 def test_no_scheduler_is_one_clear_error(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.5)
     with pytest.raises(
-        records.RecordError,
+        RecordError,
         match=r"cluster tcp://127\.0\.0\.1:9: no scheduler answers there \(.*after 0\.5 s\)",
     ):
-        run(toy, "tcp://127.0.0.1:9", tmp_path / "results", tmp_path / "marks")
+        spread(toy, "tcp://127.0.0.1:9", tmp_path / "results", tmp_path / "marks")
     assert not (tmp_path / "results").exists()
 
 
@@ -220,15 +223,15 @@ class Client:
 )
 def test_waiting_is_said_and_workers_that_leave_again_are_one_clear_error(monkeypatch, capsys, found, says):
     workers = clusters.Cluster("tcp://host:8786")
-    monkeypatch.setattr(workers, "_connected", lambda device: Client(found))
-    with pytest.raises(records.RecordError, match=says):
-        workers.place(linear_dm, "cpu", {})
+    monkeypatch.setattr(workers, "connect", lambda device: Client(found))
+    with pytest.raises(RecordError, match=says):
+        workers.describe(linear_dm.EXPERIMENT, "cpu", {})
     assert capsys.readouterr().err == "cluster tcp://host:8786: waiting for a worker\n"
 
 
 def test_local_workers_have_cores_of_their_own():
     with clusters.Cluster("local", workers=2) as workers:
-        client = workers._connected("cpu")
+        client = workers.connect("cpu")
         shares = [set(found) for found in client.run(os.sched_getaffinity, 0).values()]
         assert all(shares)
         if len(os.sched_getaffinity(0)) > 1:
@@ -255,7 +258,7 @@ def test_mistakes_are_named_with_what_is_allowed(where, workers, says):
 
 
 @pytest.fixture
-def spread(monkeypatch):
+def chunked(monkeypatch):
     return experiment("toy_spread", monkeypatch)
 
 
@@ -266,11 +269,9 @@ def times(marks):
 ONCE = {"0": 1, "1": 1} | {f"{task}-{chunk}": 1 for task in range(2) for chunk in range(4)}
 
 
-def test_chunks_of_a_task_make_the_table_of_the_whole(spread, scheduler, tmp_path, one_thread):
-    whole = records.run(
-        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
-    )
-    found = run(spread, scheduler, tmp_path / "spread", tmp_path / "marks")
+def test_chunks_of_a_task_make_the_table_of_the_whole(chunked, scheduler, tmp_path, one_thread):
+    whole = alone(chunked, tmp_path)
+    found = spread(chunked, scheduler, tmp_path / "spread", tmp_path / "marks")
     assert found.path.read_bytes() == whole.path.read_bytes()
     assert times(tmp_path / "marks") == ONCE
     assert len({path.read_text() for path in (tmp_path / "marks").glob("ran?-?")}) == 2  # both workers
@@ -282,12 +283,10 @@ def test_chunks_of_a_task_make_the_table_of_the_whole(spread, scheduler, tmp_pat
 
 @pytest.mark.parametrize(("dying", "after"), [("0-2", 7), ("1", 8)])
 def test_killed_worker_costs_its_chunk_only(
-    spread, scheduler, tmp_path, monkeypatch, one_thread, dying, after
+    chunked, scheduler, tmp_path, monkeypatch, one_thread, dying, after
 ):
     """Or the last step of a task, whose chunks are sent again."""
-    whole = records.run(
-        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
-    )
+    whole = alone(chunked, tmp_path)
     marks = tmp_path / "marks"
     marks.mkdir()
     os.mkfifo(marks / f"DIE{dying}")
@@ -301,33 +300,31 @@ def test_killed_worker_costs_its_chunk_only(
             threading.Thread(target=(marks / f"DIE{dying}").write_text, args=("now",)).start()
 
     monkeypatch.setattr(chunks.Split, "keep", then_kill)
-    killed = run(spread, scheduler, tmp_path / "killed", marks)
+    killed = spread(chunked, scheduler, tmp_path / "killed", marks)
     assert killed.path.read_bytes() == whole.path.read_bytes()
     assert times(marks) == ONCE | {dying: 2}
     first, second = (marks / f"ran{dying}").read_text().splitlines()
     assert first != second
 
 
-def test_a_run_cut_off_keeps_its_chunks(spread, scheduler, tmp_path, monkeypatch, one_thread):
+def test_a_run_cut_off_keeps_its_chunks(chunked, scheduler, tmp_path, monkeypatch, one_thread):
     marks, folder = tmp_path / "marks", tmp_path / "cut"
     keep, kept = chunks.Split.keep, []
 
     def then_stop(split, number, found):
         keep(split, number, found)
-        kept.append(f"{split.job.index}-{number}")
+        kept.append(f"{split.request.index}-{number}")
         if len(kept) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(chunks.Split, "keep", then_stop)
         with pytest.raises(KeyboardInterrupt):
-            run(spread, scheduler, folder, marks)
+            spread(chunked, scheduler, folder, marks)
     left = {path.name for path in folder.glob("toy_spread/*.checkpoint")}
     assert left == {f"toy_data-laptop.{name.replace('-', '.chunk-')}.checkpoint" for name in kept}
     again = tmp_path / "again"
-    resumed = run(spread, scheduler, folder, again)
+    resumed = spread(chunked, scheduler, folder, again)
     assert times(again) == {name: 1 for name in ONCE if name not in kept}
-    whole = records.run(
-        spread, spread.load("toy_data", tmp_path), "laptop", results_dir=tmp_path, progress=False
-    )
+    whole = alone(chunked, tmp_path)
     assert resumed.path.read_bytes() == whole.path.read_bytes()

@@ -1,54 +1,90 @@
-"""The source checksum changes with what could change a number, and with nothing else."""
+"""Where results come from: source by definitions, commit of this library's checkout, machine, versions."""
 
-import ast
+import subprocess
 
 import pytest
 import torch
 
-from privacy_for_free.lab import provenance
-
-EXPERIMENT = "privacy_for_free.experiments.linear_dm"
-
-
-def canonical(text):
-    return provenance._canonical(ast.parse(text))
+from privacy_for_free import experiments
+from privacy_for_free.lab import definitions, provenance
 
 
-def test_comments_docstrings_and_layout_do_not_count():
-    plain = "def f(x):\n    return x + 1\n"
-    dressed = '"""Module."""\n\n# why\ndef f(\n    x,\n):\n    """Add."""\n    return (x + 1)  # one\n'
-    assert canonical(plain) == canonical(dressed)
+def test_source_is_what_tasks_run_and_settings_reach():
+    source = provenance.source(experiments.get("linear_dm"))
+    names = set(source["definitions"])
+    assert "privacy_for_free.core.randomness:generator" in names
+    assert any(name.startswith("privacy_for_free.theory.linear:") for name in names)
+    assert not any(name.startswith(("privacy_for_free.lab.", "privacy_for_free.data.")) for name in names)
+    assert not any(name.endswith((":PROFILES", ":COLUMNS", ":EXPERIMENT")) for name in names)
+    assert source["source_sha256"] == definitions.digest(source["definitions"])
 
 
-@pytest.mark.parametrize(
-    "other", ["def f(x):\n    return x + 2\n", "def f(y):\n    return y + 1\n", "f = 1\n"]
-)
-def test_any_other_change_counts(other):
-    assert canonical("def f(x):\n    return x + 1\n") != canonical(other)
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_source_holds_no_experiment_but_its_own(name):
+    names = provenance.source(experiments.get(name))["definitions"]
+    folders = {found.split(".")[2] for found in names if found.startswith("privacy_for_free.experiments.")}
+    assert folders - {"common:"} <= {name, *(f for f in folders if f.startswith("common"))}
 
 
-def test_closure_follows_imports_and_stops_at_type_checking():
-    modules = provenance._closure(EXPERIMENT)
-    assert {EXPERIMENT, "privacy_for_free.theory.linear", "privacy_for_free.core.randomness"} <= set(modules)
-    assert not any(name.startswith("privacy_for_free.data") for name in modules)
-    assert "privacy_for_free.lab.records" not in modules
+def test_changed_names_definitions():
+    experiment = experiments.get("linear_dm")
+    meta = {"experiment": "linear_dm", **provenance.source(experiment)}
+    assert provenance.changed(meta) == []
+    first = next(iter(meta["definitions"]))
+    meta["definitions"] = meta["definitions"] | {first: "0" * 16, "privacy_for_free.gone:f": "1" * 16}
+    assert provenance.changed(meta) == [first, "privacy_for_free.gone:f"]
+    assert provenance.changed({"experiment": "linear_dm"}) == ["a version that stated no definitions"]
+    assert provenance.changed(meta | {"experiment": "gone"}) == ["no experiment gone"]
 
 
-def test_unknown_module_is_refused():
-    with pytest.raises(ValueError, match="numpy"):
-        provenance.source_sha256("numpy")
+def git(folder, *arguments):
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository that has this package's source at its place."""
+    package = tmp_path / "lib" / "privacy_for_free"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    git(tmp_path, *identity, "commit", "-q", "-m", "first")
+    return package
+
+
+def test_commit_is_the_checkouts_and_says_whether_the_library_differs(checkout):
+    commit = provenance.commit(checkout)
+    assert len(commit) == 40
+    (checkout.parents[1] / "README.md").touch()
+    assert provenance.commit(checkout) == commit
+    (checkout / "more.py").touch()
+    assert provenance.commit(checkout) == f"{commit}+changes"
+
+
+def test_commit_of_a_repository_around_an_installed_package_is_not_named(checkout, tmp_path):
+    for folder in ("venv/lib/python3/site-packages/privacy_for_free", "lib/other/privacy_for_free"):
+        installed = tmp_path / folder
+        installed.mkdir(parents=True)
+        assert provenance.commit(installed) is None
+
+
+def test_without_git_no_commit_is_named(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert provenance.commit(checkout) is None
 
 
 def test_processors_of_one_name_are_told_apart(tmp_path):
     listing = tmp_path / "cpuinfo"
     found = []
     for model in (1, 17):
-        one = f"processor\t: 0\ncpu family\t: 25\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\n"
-        listing.write_text(f"{one}\n{one.replace(': 0', ': 1')}")
-        found.append(provenance._processor(listing))
+        first = f"processor\t: 0\ncpu family\t: 25\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\n"
+        listing.write_text(f"{first}\n{first.replace(': 0', ': 1')}")
+        found.append(provenance.processor(listing))
     capability = torch.backends.cpu.get_cpu_capability()
     assert found == [f"AMD EPYC (family 25, model {model}, {capability})" for model in (1, 17)]
-    assert provenance._processor(tmp_path / "missing").endswith(f"({capability})")
+    assert provenance.processor(tmp_path / "missing").endswith(f"({capability})")
 
 
 def test_machine_and_versions_are_stated():

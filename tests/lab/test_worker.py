@@ -4,20 +4,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from privacy_for_free.experiments.membership import measure as membership
-from privacy_for_free.lab import records, worker
+from privacy_for_free.experiments.membership import EXPERIMENT
+from privacy_for_free.lab import worker
+from privacy_for_free.lab.record import RecordError
+from privacy_for_free.lab.run import TaskRequest
 
 
 def test_another_machine_is_named():
     ours = {"device": "cpu", "machine": "this", "versions": {}}
     says = r"worker a: machine this, worker b that. A record is of one"
-    with pytest.raises(records.RecordError, match=says):
+    with pytest.raises(RecordError, match=says):
         worker.agree(ours, ours | {"machine": "that"}, "worker a", "worker b")
 
 
 def test_several_tasks_in_one_process_are_refused():
     several = SimpleNamespace(state=SimpleNamespace(nthreads=2))
-    with pytest.raises(records.RecordError, match="runs 2 tasks at a time; start workers with --nthreads 1"):
+    with pytest.raises(RecordError, match="runs 2 tasks at a time; start workers with --nthreads 1"):
         worker.here("cpu", "privacy_for_free.experiments.linear_dm", several)
 
 
@@ -35,16 +37,14 @@ def test_checkpoint_is_for_one_attempt_at_a_time_and_for_hosts_that_see_the_run(
 def test_checkpoint_that_cannot_be_claimed_is_not_handed_over(tmp_path):
     (tmp_path / "toy_data-laptop.lock").touch()
     checkpoint = tmp_path / "toy_data-laptop.3.checkpoint"
-    checkpoint.with_suffix(
-        ".claim.checkpoint"
-    ).mkdir()  # as little to be opened for writing as on a read-only share
+    checkpoint.with_suffix(".claim.checkpoint").mkdir()  # cannot be written, as on a read-only share
     with worker.claimed(checkpoint) as given:
         assert given is None
 
 
 @pytest.mark.parametrize(("work", "given"), [(worker.do_chunk, ("chunk",)), (worker.do_last, ([], []))])
 def test_chunks_of_another_source_are_refused(monkeypatch, work, given):
-    job = records.Job(membership.__name__, 0, membership.Task(0.0), None, 0, "cpu")
-    monkeypatch.setattr(worker, "_ready", lambda *_: None)
-    with pytest.raises(records.RecordError, match=r"a worker's chunks: source_sha256 \w+, here s+\."):
-        work(job, *given, "s" * 64, {}, ())
+    request = TaskRequest(EXPERIMENT.module, 0, "task", None, 0, "cpu")
+    monkeypatch.setattr(worker, "ready", lambda *_: None)
+    with pytest.raises(RecordError, match=r"a worker's chunks: source_sha256 \w+, here s+\."):
+        work(request, *given, "s" * 64, {}, ())

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from privacy_for_free.core import checkout
 from privacy_for_free.data.cifar import load_cifar10
 from privacy_for_free.data.faces import load_celeba, load_fairface
 from privacy_for_free.data.files import ARRAYS, Content, DataError, arrays_sha256
 from privacy_for_free.data.idx import load_idx
-from privacy_for_free.data.mini import REPOSITORY_DATA, load_mini
+from privacy_for_free.data.mini import load_mini
 
 NAMES = ("fashion_mnist_mini", "fashion_mnist", "mnist", "cifar10", "celeba", "fairface")
 VARIABLE = "PRIVACY_FOR_FREE_DATA"
+FOLDER = checkout.place("data", "data")  # where data sets are looked for when nothing else is said
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +98,20 @@ def load(
     """Load a data set; every file is checked before use, and none is changed.
 
     `data_root` is the folder to look in (data/README.md lists the layouts); None stands for the environment
-    variable PRIVACY_FOR_FREE_DATA or, without it, for the repository's data folder. The embedded
-    fashion_mnist_mini is found from everywhere. `normalise` subtracts the training images' mean and divides
-    by their standard deviation, per channel. `download` lets torchvision fetch fashion_mnist, mnist or
-    cifar10 into `data_root` when they are not there; it changes nothing for the others.
+    variable PRIVACY_FOR_FREE_DATA or, without it, for the folder data/ of the checkout, or of the working
+    directory where this package is installed without one. The embedded fashion_mnist_mini is found from
+    everywhere. `normalise` subtracts the training images' mean and divides by their standard deviation, per
+    channel. `download` lets torchvision fetch fashion_mnist, mnist or cifar10 into `data_root` when they are
+    not there; it changes nothing for the others.
 
     Raises ValueError for an unknown name. Raises DataError, naming the file and the way to get it, when a
     file is missing, truncated or altered, and when a package of the extra `data` is needed and not installed.
 
-    Memory: four bytes a pixel value for the result and one for the stored pixels while loading (CelebA: 2.3
+    Memory: four bytes per pixel value for the result and one for the stored pixels while loading (CelebA: 2.3
     GB and 0.6 GB).
     """
     check_name(name)
-    root = Path(data_root if data_root is not None else os.environ.get(VARIABLE) or REPOSITORY_DATA)
+    root = Path(data_root if data_root is not None else os.environ.get(VARIABLE) or FOLDER)
     try:
         content = _content(name, root.expanduser(), download)
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
-"""The embedded data set: 1,000 training and 200 test images a class of FashionMNIST, in one file.
+"""The embedded data set: 1,000 training and 200 test images per class of FashionMNIST, in one file.
 
 `privacy_for_free.data.embedded` makes the file; this module reads it. The images are Zalando's, under the MIT
-licence in data/FASHION_MNIST_LICENSE.
+licence in FASHION_MNIST_LICENSE beside it.
 """
 
 from pathlib import Path
@@ -10,19 +10,19 @@ from privacy_for_free.data.files import ARRAYS, Content, DataError, arrays_sha25
 from privacy_for_free.data.idx import CLASSES
 
 FILE = "fashion_mnist_mini.npz"
-REPOSITORY_DATA = Path(__file__).resolve().parents[3] / "data"
+EMBEDDED = Path(__file__).with_name(FILE)
 SHA256 = "0bef34b3cfb2132729c235e92b1073aad5c16667726052af26e5ad04f2e7aadb"
 
 
 def load_mini(root: Path) -> Content:
-    """Load the embedded set from `root` where the file is there, else from the repository's data folder.
+    """Load the embedded set from `root` where the file is there, else from this package.
 
     Raises DataError when the file is missing, unreadable, or its arrays do not have the digest SHA256.
     """
-    path = root / FILE if (root / FILE).is_file() else REPOSITORY_DATA / FILE
+    path = root / FILE if (root / FILE).is_file() else EMBEDDED
     remedy = (
-        f"restore it from the repository (`git checkout data/{FILE}`), or make it from the full set: "
-        "`python -m privacy_for_free.data.embedded /usr/share/datasets/fashion-mnist NEW_FILE`"
+        f"restore it (in a checkout `git checkout lib/privacy_for_free/data/{FILE}`), or make it from the "
+        "full set: `python -m privacy_for_free.data.embedded /usr/share/datasets/fashion-mnist NEW_FILE`"
     )
     stored = read_npz(path, remedy)
     try:

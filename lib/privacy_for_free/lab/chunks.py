@@ -1,8 +1,7 @@
-"""A task in chunks: what makes one task the work of several of a cluster's workers.
+"""A task in chunks: one task becomes the work of several of a cluster's workers.
 
-How is said by an experiment's `chunks` (`lab.experiment.Chunks`). Chunks are saved beside the record as they
-come, and a run that was cut off goes on with those that are missing; it is refused where their source has
-changed.
+An experiment's `chunks` say how (`lab.experiment.Chunks`). Chunks are saved beside the record as they come,
+and a run that was cut off goes on with those that are missing; it is refused where their source has changed.
 """
 
 import dataclasses
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from privacy_for_free.core.checkpoint import load as load_state
-from privacy_for_free.core.checkpoint import save as save_state
+from privacy_for_free.core import checkpoint as states
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.lab import definitions, memory, provenance
 from privacy_for_free.lab.run import TaskRequest, TaskResult, declared, execute
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What came of a chunk, and what it took."""
+    """What a chunk found, and the time and memory it took."""
 
     found: dict[str, object]
     seconds: float
@@ -36,46 +34,46 @@ class Found:
 
 
 class Split:
-    """A task in chunks, and those of them that are done: on disk where the task has a checkpoint."""
+    """A task in chunks. Those that are done are on disk where the task has a checkpoint, else in memory."""
 
-    def __init__(self, job: TaskRequest, chunks: Sequence[object], identity: str, sha256: str):
-        """Find what is done; CheckpointError where it was with another `identity` or source of chunks."""
-        self.job, self.chunks, self.identity, self.sha256 = job, chunks, identity, sha256
+    def __init__(self, request: TaskRequest, chunks: Sequence[object], identity: str, sha256: str):
+        """See which are done; CheckpointError where one was with another `identity` or source of chunks."""
+        self.request, self.chunks, self.identity, self.sha256 = request, chunks, identity, sha256
         self._kept: dict[int, Found] = {}
         self._done = {number for number in range(len(chunks)) if self._on_disk(number)}
 
     @classmethod
-    def of(cls, job: TaskRequest, dataset: "Dataset", meta: Mapping[str, object]) -> "Split | None":
-        """Return a task's chunks; None where it has none, or was begun as a whole, which is gone on with."""
-        spread = declared(job.experiment).chunks
-        if spread is None or _begun_whole(job.checkpoint):
+    def of(cls, request: TaskRequest, dataset: "Dataset", meta: Mapping[str, object]) -> "Split | None":
+        """Return a task's chunks; None where it has none, or was begun as a whole and goes on as a whole."""
+        spread = declared(request.experiment).chunks
+        if spread is None or _begun_whole(request.checkpoint):
             return None
-        chunks = spread.split(job.task, job.parameters, dataset, torch.device(job.device))
+        chunks = spread.split(request.task, request.parameters, dataset, torch.device(request.device))
         identity = repr({key: meta[key] for key in (*IDENTITY, "source_sha256", "machine", "versions")})
-        return cls(job, chunks, identity, source_sha256(job.experiment)) if chunks else None
+        return cls(request, chunks, identity, source_sha256(request.experiment)) if chunks else None
 
     @property
     def missing(self) -> list[int]:
-        """Numbers of the chunks that are not done."""
+        """The numbers of the chunks that are not done."""
         return [number for number in range(len(self.chunks)) if number not in self._done]
 
     def keep(self, number: int, found: Found) -> None:
-        """Keep what came of a chunk."""
+        """Keep what a chunk found."""
         if (path := self._path(number)) is None:
             self._kept[number] = found
         else:
-            save_state(path, dataclasses.asdict(found) | {"key": self._key(number)})
+            states.save(path, dataclasses.asdict(found) | {"key": self._key(number)})
         self._done.add(number)
 
     def results(self) -> list[Found]:
-        """Return what came of all chunks, in their order."""
+        """Return what all chunks found, in their order."""
         return [self._kept.get(number) or self._read(number) for number in range(len(self.chunks))]
 
     def _path(self, number: int) -> Path | None:
-        return self.job.checkpoint and self.job.checkpoint.with_suffix(f".chunk-{number}.checkpoint")
+        return self.request.checkpoint and self.request.checkpoint.with_suffix(f".chunk-{number}.checkpoint")
 
     def _key(self, number: int) -> str:
-        known = f"{self.identity} {self.sha256} {self.job.task} {self.chunks[number]}"
+        known = f"{self.identity} {self.sha256} {self.request.task} {self.chunks[number]}"
         return hashlib.sha256(known.encode()).hexdigest()
 
     def _on_disk(self, number: int) -> bool:
@@ -87,9 +85,9 @@ class Split:
 
     def _read(self, number: int) -> Found:
         try:
-            state = load_state(self._path(number), self._key(number))
+            state = states.load(self._path(number), self._key(number))
         except CheckpointError as error:
-            others = f"{self.job.checkpoint.stem}.chunk-*.checkpoint"
+            others = f"{self.request.checkpoint.stem}.chunk-*.checkpoint"
             raise CheckpointError(f"{error}, or remove {others} to have these chunks done again") from error
         return Found(**{field.name: state[field.name] for field in dataclasses.fields(Found)})
 
@@ -107,29 +105,29 @@ def _begun_whole(checkpoint: Path | None) -> bool:
     return any(not path.name.startswith(f"{checkpoint.stem}.chunk-") for path in left)
 
 
-def run_chunk(job: TaskRequest, chunk: object, dataset: "Dataset") -> Found:
-    """Do one chunk, in this process; errors are the experiment's."""
-    device, began = torch.device(job.device), time.monotonic()
+def run_chunk(request: TaskRequest, chunk: object, dataset: "Dataset") -> Found:
+    """Do one chunk in this process; errors are the experiment's."""
+    device, began = torch.device(request.device), time.monotonic()
     with memory.measured(device) as peak:
-        spread = declared(job.experiment).chunks
-        found = spread.run(chunk, job.task, job.parameters, dataset, job.seed, device)
+        spread = declared(request.experiment).chunks
+        found = spread.run(chunk, request.task, request.parameters, dataset, request.seed, device)
     return Found(found, time.monotonic() - began, peak.bytes())
 
 
 def finish(
-    job: TaskRequest, chunks: Sequence[object], results: Sequence[Found], dataset: "Dataset"
+    request: TaskRequest, chunks: Sequence[object], results: Sequence[Found], dataset: "Dataset"
 ) -> TaskResult:
-    """Do what is left of a task when its chunks are done, in this process; seconds are those of all."""
-    device, began = torch.device(job.device), time.monotonic()
+    """Do what is left of a task whose chunks are done, in this process; its seconds include theirs."""
+    device, began = torch.device(request.device), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder) / f"{job.index}.checkpoint"
-        found = [one.found for one in results]
-        experiment = declared(job.experiment)
-        experiment.chunks.assemble(chunks, found, job.parameters, dataset, job.seed, device, own)
+        state = Path(folder) / f"{request.index}.checkpoint"
+        found = [result.found for result in results]
+        experiment = declared(request.experiment)
+        experiment.chunks.assemble(chunks, found, request.parameters, dataset, request.seed, device, state)
         assembled = time.monotonic() - began
-        done = execute(dataclasses.replace(job, checkpoint=own), experiment, dataset)
+        done = execute(dataclasses.replace(request, checkpoint=state), experiment, dataset)
     return dataclasses.replace(
         done,
-        seconds=done.seconds + assembled + sum(one.seconds for one in results),
-        peak_memory_bytes=max(done.peak_memory_bytes, *(one.peak_memory_bytes for one in results)),
+        seconds=done.seconds + assembled + sum(result.seconds for result in results),
+        peak_memory_bytes=max(done.peak_memory_bytes, *(result.peak_memory_bytes for result in results)),
     )

@@ -1,15 +1,14 @@
-"""The tasks of an experiment on many machines: a Dask cluster that is there, or one started here.
+"""The tasks of an experiment on many machines: a Dask cluster that exists, or one that is started here.
 
 Tasks are independent and draw their random numbers from generators of their own, so a table is bitwise that
 of a run in one process on the same hardware with the same number of threads; Dask gives a worker one thread
 unless OMP_NUM_THREADS says otherwise. Only measured times differ. A task whose worker dies is given to
 another; finished tasks are on this machine's disk by then. A worker loads the data set from its own disk and
-refuses to work where source, data, machine or versions are not the record's. Where it sees the folder of the
-results, a task keeps its state there, and whoever is given the task next goes on from it.
+refuses to work where source, data, machine or versions are not the record's. Where a worker sees the folder
+of the results, a task keeps its state there, and the worker that is given the task next goes on from it.
 
-What is spread are tasks and, where an experiment has them (`privacy_for_free.lab.chunks`), chunks of a task:
-`membership` has four long tasks, and each goes out in chunks of shadows. A killed worker costs the chunk it
-had in hand. A task or chunk uses all cores that its worker may use.
+Spread are tasks and, where an experiment has them (`lab.chunks`), chunks of a task. A killed worker costs the
+task or chunk that it had in hand. A task or chunk uses all cores that its worker may use.
 """
 
 import dataclasses
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?[^\s:/]+:\d+")
-PLACE = ("device", "machine", "versions")
+PLACE = ("device", "machine", "versions")  # the keys of a sidecar that say where tasks are done
 CONNECT_SECONDS = 30
-ATTEMPTS = 4  # to put a task's chunks together, each of which may lose its worker
-WAITS = (1, 5, 30)  # seconds that the cluster is given to see that a worker has gone
+ATTEMPTS = 4  # at putting a task's chunks together: each may lose its worker
+WAITS = (1, 5, 30)  # seconds that the cluster is given to notice that a worker has gone
 
 
 def check(where: str, workers: int | None = None) -> str:
-    """Return `where`; ValueError where that is no cluster, or a number of workers is not allowed with it."""
+    """Return `where`; ValueError if that is no cluster, or if so many workers are not allowed with it."""
     if where != LOCAL and not ADDRESS.fullmatch(where):
         raise ValueError(f"cluster {where!r}: allowed are local, or an address such as tcp://host:8786")
     if workers is not None and where != LOCAL:
@@ -60,14 +59,14 @@ def check(where: str, workers: int | None = None) -> str:
 
 
 def _check_certificates(where: str) -> None:
-    """ValueError where Dask is configured without the certificates that connecting to `where` takes."""
+    """Raise ValueError where Dask is configured without the certificates that `where` demands."""
     from distributed import Security
 
     try:
-        found = Security().get_connection_args("client")["ssl_context"]
+        context = Security().get_connection_args("client")["ssl_context"]
     except OSError as error:
         raise ValueError(f"cluster {where!r}: certificates cannot be read ({error})") from error
-    if found is None:
+    if context is None:
         raise ValueError(
             f"cluster {where!r}: Dask's configuration names no certificates (distributed.comm.tls); allowed "
             "without any are tcp:// and ws://"
@@ -75,7 +74,11 @@ def _check_certificates(where: str) -> None:
 
 
 class Cluster:
-    """Workers for `lab.run.run`. Nothing is started or reached before there is work; close it afterwards."""
+    """Workers for `lab.run.run`.
+
+    Nothing is started or connected to before there is work; close the cluster afterwards, or use it in a
+    `with` statement.
+    """
 
     def __init__(
         self,
@@ -85,10 +88,10 @@ class Cluster:
         load: Callable[[str, str | None], "Dataset"] = data.load,
         progress: bool = False,
     ):
-        """Name a cluster: "local", with so many workers (None: one a core), or a scheduler's address.
+        """Name a cluster: "local", with so many workers (None: one per core), or a scheduler's address.
 
         `load(name, data_root)` is called in each worker, with that worker's disk and environment. `progress`
-        shows a bar of the chunks of tasks that have some. Raises ValueError as `check` does.
+        shows a bar for the chunks of tasks that are spread in chunks. Raises ValueError as `check` does.
         """
         self.where, self.workers, self.load = check(where, workers), workers, load
         self.data_root = None if data_root is None else os.path.abspath(data_root)
@@ -96,43 +99,43 @@ class Cluster:
         self._client, self._cluster = None, None
 
     def __enter__(self) -> "Cluster":
-        """Return itself."""
+        """Return the cluster itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the cluster."""
         self.close()
 
     def close(self) -> None:
         """Leave the cluster; stop it where it was started here."""
-        for part in (self._client, self._cluster):
-            if part is not None:
-                part.close()
+        for connection in (self._client, self._cluster):
+            if connection is not None:
+                connection.close()
         self._client = self._cluster = None
 
     def describe(self, experiment: Experiment, device: str, meta: Mapping[str, object]) -> dict[str, object]:
         """Return device, machine and versions of the workers.
 
-        RecordError where they are not all of one kind, have another source than here, or run several tasks in
-        one process. Waits for the first worker.
+        Waits for the first worker. Raises RecordError where the workers are not all of one kind, have another
+        source than this process, or run several tasks in one process.
         """
-        client = self._connected(device)
+        client = self.connect(device)
         try:
             if not client.nthreads():
                 print(f"cluster {self.where}: waiting for a worker", file=sys.stderr, flush=True)  # noqa: T201
             client.wait_for_workers(1)
-            found = client.run(worker.here, device, experiment.module, on_error="return")
+            answers = client.run(worker.here, device, experiment.module, on_error="return")
         except OSError as error:
             raise RecordError(f"cluster {self.where}: gone ({error}); nothing was run") from error
-        if not found:
+        if not answers:
             raise RecordError(f"cluster {self.where}: its workers have left; nothing was run")
-        for address, one in found.items():
-            if isinstance(one, Exception):
-                raise RecordError(f"worker {address}: {type(one).__name__}: {one}; nothing was run")
-        first, place = next(iter(found.items()))
-        for address, one in found.items():
-            worker.agree(one, {"source_sha256": meta["source_sha256"]}, f"worker {address}", "here")
-            worker.agree(one, {key: place[key] for key in PLACE}, f"worker {address}", f"worker {first}")
+        for address, answer in answers.items():
+            if isinstance(answer, Exception):
+                raise RecordError(f"worker {address}: {type(answer).__name__}: {answer}; nothing was run")
+        first, place = next(iter(answers.items()))
+        for address, answer in answers.items():
+            worker.agree(answer, {"source_sha256": meta["source_sha256"]}, f"worker {address}", "here")
+            worker.agree(answer, {key: place[key] for key in PLACE}, f"worker {address}", f"worker {first}")
         return {key: place[key] for key in PLACE}
 
     def execute(
@@ -144,27 +147,26 @@ class Cluster:
     ) -> Iterator[TaskResult]:
         """Do the tasks on the cluster; yield each when it is done. What is left when this ends is called off.
 
-        Errors of a task are those it raises here, but for an OSError: that is a RecordError with its text, as
-        where a task outlived too many workers, or the cluster is gone.
+        A task's errors are raised here as they are, except for an OSError: that becomes a RecordError with
+        its text. So does a task that loses one worker after another, and a cluster that has gone.
         """
         from concurrent.futures import CancelledError
 
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
-        client = self._connected(meta["device"])
+        client = self.connect(meta["device"])
         wanted = {key: meta[key] for key in (*PLACE, "source_sha256", "data_sha256")}
         run = f"{meta['experiment']}-{meta['dataset']}-{meta['profile']}-{uuid.uuid4().hex[:8]}"
         sent = _Sent(client, run, wanted, (self.load, dataset.name, self.data_root))
         try:
             splits = {}
-            for job in requests:
-                job = _absolute(job)
-                if split := chunks.Split.of(job, dataset, meta):
-                    splits[job.index] = split
+            for request in map(_absolute, requests):
+                if split := chunks.Split.of(request, dataset, meta):
+                    splits[request.index] = split
                     sent.missing(split)
                 else:
-                    sent.whole(job)
+                    sent.whole(request)
             total = sum(len(split.chunks) for split in splits.values())
             left = sum(len(split.missing) for split in splits.values())
             with progress.counter(total - left, total, self.progress, "chunks") as advance:
@@ -193,7 +195,8 @@ class Cluster:
         finally:
             sent.call_off()
 
-    def _connected(self, device: str) -> object:
+    def connect(self, device: str) -> object:
+        """Return Dask's client; the first call connects, and starts the cluster if it is local."""
         if self._client is not None:
             return self._client
         import dask
@@ -213,10 +216,10 @@ class Cluster:
                 n_workers=number,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # a free port for what Dask serves besides
+                dashboard_address="127.0.0.1:0",  # a free port for what else Dask serves
                 scheduler_kwargs={"dashboard": False},
-                memory_limit=None,  # Dask would kill what takes more than its share
-                env={"TQDM_DISABLE": "1"},  # one bar, that of this process
+                memory_limit=None,  # Dask would kill a worker that takes more than its share
+                env={"TQDM_DISABLE": "1"},  # this process shows the only bar
             )
         self._client = Client(self._cluster, set_as_default=False)
         self._client.register_plugin(worker.share(number))
@@ -233,28 +236,28 @@ class _Sent:
         self.lasts: dict[int, tuple[chunks.Split, int]] = {}  # task -> its chunks, times sent
         self.new: list[object] = []
 
-    def whole(self, job: TaskRequest) -> None:
+    def whole(self, request: TaskRequest) -> None:
         """Send a task."""
-        self._send(job.index, None, str(job.index), worker.do, job)
+        self._send(request.index, None, str(request.index), worker.do, request)
 
     def missing(self, split: chunks.Split) -> None:
-        """Send what is missing of a task's chunks, or what comes after them where nothing is."""
+        """Send those of a task's chunks that are missing; if none is, send the step that follows them."""
         for number in split.missing:
-            key = f"{split.job.index}-chunk-{number}"
-            given = (split.job, split.chunks[number], split.sha256)
-            self._send(split.job.index, number, key, worker.do_chunk, *given)
+            key = f"{split.request.index}-chunk-{number}"
+            given = (split.request, split.chunks[number], split.sha256)
+            self._send(split.request.index, number, key, worker.do_chunk, *given)
         if not split.missing:
             self.last(split)
 
     def last(self, split: chunks.Split) -> None:
-        """Send what all chunks of a task found, to be made into its rows."""
-        index, (_, times) = split.job.index, self.lasts.get(split.job.index, (None, 0))
+        """Send the results of all chunks of a task, from which a worker makes the task's rows."""
+        index, (_, times) = split.request.index, self.lasts.get(split.request.index, (None, 0))
         self.lasts[index] = split, times + 1
-        given = (split.job, split.chunks, self._placed(split.results()), split.sha256)
+        given = (split.request, split.chunks, self._placed(split.results()), split.sha256)
         self._send(index, None, f"{index}-last-{times}", worker.do_last, *given)
 
     def _placed(self, results: Sequence[chunks.Found]) -> object:
-        """Hand what chunks found to a worker; to another where that one is just dying."""
+        """Hand the results of chunks to a worker; to another one if that one is just dying."""
         for wait in (*WAITS, None):
             try:
                 return self.client.scatter([results], hash=False)[0]
@@ -281,9 +284,9 @@ class _Sent:
                 split, times = self.lasts.get(index, (None, ATTEMPTS))
                 if times >= ATTEMPTS or self.client.status != "running":
                     raise
-                self.last(split)  # what was found died with the worker that held it; here it is still
+                self.last(split)  # the results died with the worker that held them; this process has them
                 continue
-            future.release()  # else it would be done again if the worker died that still holds it
+            future.release()  # if the worker that still holds it died, it would be done again
             yield index, number, result
 
     def call_off(self) -> None:
@@ -296,5 +299,5 @@ class _Sent:
         self.new.append(future)
 
 
-def _absolute(job: TaskRequest) -> TaskRequest:
-    return dataclasses.replace(job, checkpoint=job.checkpoint and job.checkpoint.absolute())
+def _absolute(request: TaskRequest) -> TaskRequest:
+    return dataclasses.replace(request, checkpoint=request.checkpoint and request.checkpoint.absolute())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from privacy_for_free.core import checkout
 from privacy_for_free.lab import definitions
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGE = __name__.partition(".")[0]
 GENERATION = {"cpu family": "family", "model": "model"}  # /proc/cpuinfo's keys
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = checkout.PACKAGE.parents[1]
 
 
 def source(experiment: "Experiment") -> dict[str, object]:
@@ -56,17 +57,25 @@ def data_sha256(dataset: "Dataset") -> str:
     return dataset.sha256 + (" normalised" if dataset.normalised else "")
 
 
-def commit() -> str | None:
-    """Return the checkout's commit, with "+changes" if the library differs from it; None without git."""
+def commit(package: Path = checkout.PACKAGE) -> str | None:
+    """Return the commit of the checkout that holds this package, with "+changes" if the library differs.
+
+    None without git, and where the package lies in a repository of something else, as when it is installed
+    into an environment within one.
+    """
     try:
-        head = _git("rev-parse", "HEAD")
-        return head + ("+changes" if _git("status", "--porcelain", "--", "lib") else "")
+        if Path(_git(package, "rev-parse", "--show-toplevel")) != package.parents[1]:
+            return None
+        if not _git(package, "ls-files", "--", "__init__.py"):
+            return None
+        head = _git(package, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(package, "status", "--porcelain", "--", "..") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(REPOSITORY), *arguments]
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -77,13 +86,14 @@ def machine(device: torch.device) -> str:
     generation in the name, and the vector instructions that torch uses.
     """
     threads = torch.get_num_threads()
-    words = f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+    words = f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
     if device.type == "cuda":
         words += f", {torch.cuda.get_device_name(device)}"
     return words
 
 
-def _processor(listing: Path = Path("/proc/cpuinfo")) -> str:
+def processor(listing: Path = Path("/proc/cpuinfo")) -> str:
+    """Describe the processor that a file in the form of Linux's /proc/cpuinfo lists first."""
     known: dict[str, str] = {}
     with suppress(OSError):
         for line in listing.read_text(encoding="utf-8").splitlines():

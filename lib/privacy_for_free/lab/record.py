@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from privacy_for_free.core import checkout
 from privacy_for_free.lab import provenance
 from privacy_for_free.lab.experiment import PROFILES
 
-RESULTS = provenance.REPOSITORY / "data" / "results"
+RESULTS = checkout.place("data/results", "privacy-for-free-results")
 FORMAT = 1  # of the files; a sidecar that names none is of format 1
 
 

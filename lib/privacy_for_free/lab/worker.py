@@ -1,4 +1,4 @@
-"""What a worker of a cluster runs: a task or a chunk of one, after a look at whether it may.
+"""What a worker of a cluster runs: a task or a chunk of a task, once it has checked that it may.
 
 A worker loads the data set from its own disk and refuses to work where source, data, machine or versions are
 not the record's.
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def here(device: str, experiment: str, dask_worker: "Worker") -> dict[str, object]:
-    """Return device, machine and versions of this worker, and the digest of its source of an experiment.
+    """Return device, machine and versions of this worker, and the digest of an experiment's source there.
 
-    Dask fills in `dask_worker` where a client runs this. RecordError where it runs several tasks in one
-    process.
+    `experiment` is the module that declares it. Dask fills in `dask_worker` where a client runs this. Raises
+    RecordError where the worker runs several tasks in one process.
     """
     threads = dask_worker.state.nthreads
     if threads != 1:
@@ -51,7 +51,7 @@ def _loaded(load: Callable, name: str, data_root: str | None) -> "Dataset":
 
 
 def agree(found: Mapping[str, object], wanted: Mapping[str, object], who: str, other: str) -> None:
-    """RecordError that names what was found at `who` and is not what `other` has, for the keys wanted."""
+    """Raise RecordError where `who` has not found what `other` has wanted, and name what differs."""
     differing = [f"{key} {found[key]}, {other} {wanted[key]}" for key in wanted if found[key] != wanted[key]]
     if differing:
         raise RecordError(
@@ -59,61 +59,64 @@ def agree(found: Mapping[str, object], wanted: Mapping[str, object], who: str, o
         )
 
 
-def do(job: TaskRequest, wanted: Mapping[str, object], source: tuple) -> TaskResult:
+def do(request: TaskRequest, wanted: Mapping[str, object], source: tuple) -> TaskResult:
     """Do a task.
 
-    `wanted` is what the record says of place, source and data, `source` what `_loaded` takes. RecordError
-    where this worker has something else.
+    `wanted` is what the record states of place, source and data; `source` says how the data set is loaded:
+    function, name and folder. Raises RecordError where this worker has something else.
     """
-    dataset = _ready(job, wanted, source)
-    with claimed(job.checkpoint) as checkpoint:
-        own = dataclasses.replace(job, checkpoint=checkpoint)
-        return execute(own, declared(job.experiment), dataset)
+    dataset = ready(request, wanted, source)
+    with claimed(request.checkpoint) as checkpoint:
+        allowed = dataclasses.replace(request, checkpoint=checkpoint)
+        return execute(allowed, declared(request.experiment), dataset)
 
 
 def do_chunk(
-    job: TaskRequest, chunk: object, sha256: str, wanted: Mapping[str, object], source: tuple
+    request: TaskRequest, chunk: object, sha256: str, wanted: Mapping[str, object], source: tuple
 ) -> chunks.Found:
-    """Do a chunk of a task, by a source of chunks with this digest.
+    """Do a chunk of a task; `sha256` is the digest of the source of chunks.
 
-    `wanted` is what the record says of place, source and data, `source` what `_loaded` takes.
+    `wanted` is what the record states of place, source and data; `source` says how the data set is loaded:
+    function, name and folder. Raises RecordError where this worker has something else.
     """
-    dataset = _ready(job, wanted, source)
-    _check_chunks(job, sha256)
-    return chunks.run_chunk(job, chunk, dataset)
+    dataset = ready(request, wanted, source)
+    _check_chunks(request, sha256)
+    return chunks.run_chunk(request, chunk, dataset)
 
 
 def do_last(
-    job: TaskRequest,
+    request: TaskRequest,
     done: Sequence[object],
     found: Sequence[chunks.Found],
     sha256: str,
     wanted: Mapping[str, object],
     source: tuple,
 ) -> TaskResult:
-    """Return the rows of a task whose chunks are done, and what each found.
+    """Return the rows of a task from its chunks `done` and what each of them `found`.
 
-    `wanted` is what the record says of place, source and data, `source` what `_loaded` takes.
+    `sha256` is the digest of the source of chunks. `wanted` is what the record states of place, source and
+    data; `source` says how the data set is loaded: function, name and folder. Raises RecordError where this
+    worker has something else.
     """
-    dataset = _ready(job, wanted, source)
-    _check_chunks(job, sha256)
-    return chunks.finish(job, done, found, dataset)
+    dataset = ready(request, wanted, source)
+    _check_chunks(request, sha256)
+    return chunks.finish(request, done, found, dataset)
 
 
-def _check_chunks(job: TaskRequest, sha256: str) -> None:
-    found = {"source_sha256": chunks.source_sha256(job.experiment)}
+def _check_chunks(request: TaskRequest, sha256: str) -> None:
+    found = {"source_sha256": chunks.source_sha256(request.experiment)}
     agree(found, {"source_sha256": sha256}, "a worker's chunks", "here")
 
 
-def _ready(job: TaskRequest, wanted: Mapping[str, object], source: tuple) -> "Dataset":
+def ready(request: TaskRequest, wanted: Mapping[str, object], source: tuple) -> "Dataset":
     """Return this worker's data set; RecordError where data, source or machine are not the record's."""
     from distributed import get_worker
 
     worker = get_worker()
-    found = here(job.device, job.experiment, worker)
+    found = here(request.device, request.experiment, worker)
     dataset = _loaded(*source)
-    known = found | {"data_sha256": provenance.data_sha256(dataset)}
-    agree(known, wanted, f"worker {worker.address}", "the record's")
+    found |= {"data_sha256": provenance.data_sha256(dataset)}
+    agree(found, wanted, f"worker {worker.address}", "the record's")
     multiprocessing.current_process().daemon = False  # a task may start processes of its own
     torch.set_grad_enabled(True)
     return dataset
@@ -121,14 +124,14 @@ def _ready(job: TaskRequest, wanted: Mapping[str, object], source: tuple) -> "Da
 
 @contextmanager
 def claimed(checkpoint: Path | None) -> Iterator[Path | None]:
-    """Hand over a task's checkpoint; None where this host cannot write beside it, or another has it.
+    """Yield a task's checkpoint; None where this host cannot write beside it, or another worker has it.
 
-    The latter happens when a worker was given up for lost but is not.
+    Another worker has it when it was given up for lost but still runs.
     """
     claim = None
     with suppress(OSError):
         if checkpoint and checkpoint.with_name(checkpoint.name.partition(".")[0] + ".lock").exists():
-            claim = checkpoint.with_suffix(".claim.checkpoint").open("w")  # goes with the task's other files
+            claim = checkpoint.with_suffix(".claim.checkpoint").open("w")  # removed with the task's files
     if claim is None:
         yield None
         return
@@ -150,8 +153,8 @@ def share(number: int) -> object:
 
         def setup(self, worker: object) -> None:
             if hasattr(os, "sched_setaffinity"):
-                cores, own = sorted(os.sched_getaffinity(0)), int(worker.name)
-                share = cores[own * len(cores) // number : (own + 1) * len(cores) // number]
-                os.sched_setaffinity(0, share or [cores[own % len(cores)]])
+                cores, place = sorted(os.sched_getaffinity(0)), int(worker.name)
+                share = cores[place * len(cores) // number : (place + 1) * len(cores) // number]
+                os.sched_setaffinity(0, share or [cores[place % len(cores)]])
 
     return Share()
