@@ -34,6 +34,18 @@ def positive(name: str, value: float) -> float:
     return value
 
 
+def not_negative(name: str, value: float) -> float:
+    """Return a finite number from 0 up.
+
+    >>> not_negative("decay", -1.0)
+    Traceback (most recent call last):
+    ValueError: decay -1.0: allowed are finite numbers from 0 up
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} {value!r}: allowed are finite numbers from 0 up")
+    return value
+
+
 def fraction(name: str, value: float) -> float:
     """Return a number from 0 to below 1.
 

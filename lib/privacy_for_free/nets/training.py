@@ -1,9 +1,4 @@
-"""Train networks on small sets and measure their accuracy, by the schedule of the condensation literature.
-
-The published schedule is that of `evaluate_synset` in the code of Zhao, Mopuri & Bilen (ICLR 2021) and of
-Zhao & Bilen (ICML 2021; WACV 2023), VICO-UoE/DatasetCondensation, utils.py: SGD at rate 0.01 with momentum
-0.9 and weight decay 5e-4 on every parameter, shuffled batches of 256, and about halfway a tenth of the rate
-with a fresh optimiser, whose momentum starts from nothing.
+"""Train networks on small sets by a `Schedule`, and measure their accuracy.
 
 A batch passes the network in chunks whose gradients add up. Instance norm looks at one image at a time, so
 this is the gradient of the batch. Chunks are small on a CPU because activations beyond the caches go to fresh
@@ -11,7 +6,6 @@ pages of memory, and page faults then cost more than the convolutions.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -22,68 +16,10 @@ from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import augmentation
 from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.nets.schedule import Schedule
 
 MEBIBYTE = 2**20
 ACTIVATIONS = {"cpu": 32 * MEBIBYTE, "cuda": 8192 * MEBIBYTE}  # what a chunk's activations may take
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is trained; the defaults are the published ones without augmentation.
-
-    epochs        passes over the set
-    learning_rate, momentum, weight_decay   of torch.optim.SGD, for every parameter
-    batch         images a step; the last step of an epoch takes what is left
-    augmentation  strategy of `augmentation.draw`: a kind a batch, parameters for each image; "" for none
-    compile       torch.compile the loss
-    drop          epochs at the first rate, before a fresh optimiser goes on at a tenth of it; None: half
-    """
-
-    epochs: int = 301
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    batch: int = 256
-    augmentation: str = ""
-    compile: bool = False
-    drop: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values no training can have."""
-        for name, least in (("epochs", 0), ("batch", 1), ("drop", 0)):
-            value = getattr(self, name)
-            if name == "drop" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate {self.learning_rate!r}: allowed are numbers above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay {self.weight_decay!r}: allowed are numbers from 0 up")
-        augmentation.kinds(self.augmentation)
-
-    @classmethod
-    def published(cls, augmentation: str = "", compile: bool = False) -> "Schedule":
-        """Return the published schedule: 300 epochs, 1,000 with augmentation, as the code counts them.
-
-        Its loop runs `range(Epoch + 1)`, and the rate drops after the epoch of index Epoch // 2 + 1.
-        """
-        epochs = 1000 if augmentation else 300
-        return cls(epochs + 1, augmentation=augmentation, compile=compile, drop=epochs // 2 + 2)
-
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of epoch 0 .. epochs-1.
-
-        >>> [Schedule(epochs=4).rate(epoch) for epoch in range(4)]
-        [0.01, 0.01, 0.001, 0.001]
-        """
-        return self.learning_rate if epoch < self._first else self.learning_rate / 10
-
-    @property
-    def _first(self) -> int:
-        return self.epochs // 2 if self.drop is None else self.drop
 
 
 def train(
@@ -134,7 +70,7 @@ def train_many(
         )
     names = list(range(len(images)) if names is None else names)
     if len(names) != len(images) or len(set(names)) != len(names):
-        raise ValueError(f"names {names}: allowed are {len(images)} different ones, one a network")
+        raise ValueError(f"names {names}: allowed are {len(images)} different ones, one per network")
     for one, its in zip(images, labels, strict=True):
         _check(network, one, its)
     stacked = images.device.type == "cuda"
@@ -255,7 +191,7 @@ def _fit(
 
 @cache
 def _loss(network: Network, compile: bool, stacked: bool) -> Callable[..., torch.Tensor]:
-    """Return the weighted sum of the images' losses, made once a network so that it is compiled once."""
+    """Return the weighted sum of the images' losses, made once per network so that it is compiled once."""
 
     def loss(
         parameters: Weights, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor

@@ -1,7 +1,9 @@
 """What the book's operations cost: time, memory and arithmetic against n, m, K and images per class (ipc)."""
 
-from privacy_for_free.experiments.scaling import measure
 from privacy_for_free.experiments.scaling.columns import COLUMNS
+from privacy_for_free.experiments.scaling.design import Design, kind, tasks
+from privacy_for_free.experiments.scaling.measure import run
+from privacy_for_free.experiments.scaling.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -13,12 +15,13 @@ EXPERIMENT = Experiment(
     ),
     chapter="scaling",
     datasets=("fashion_mnist",),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=Design,
+    profiles=PROFILES,
     columns=COLUMNS,
     sparse=True,
-    tasks=measure.tasks,
-    run=measure.run_task,
-    resumable=False,
+    tasks=tasks,
+    run=run,
+    reduced=REDUCED,
+    kind=kind,
     order=10,
 )
