@@ -1,4 +1,4 @@
-"""The experiment's contract, its bounds on real images, and its shortcuts against trying every image."""
+"""The experiment's contract, its bounds on real images, and its images of each case."""
 
 import math
 from dataclasses import replace
@@ -11,9 +11,13 @@ import torch
 
 from privacy_for_free import data
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.experiments.gibbs_ratio import measure as gibbs_ratio
+from privacy_for_free.experiments.gibbs_ratio import EXPERIMENT
+from privacy_for_free.experiments.gibbs_ratio.cases import case
+from privacy_for_free.experiments.gibbs_ratio.design import fitting_sizes, tasks
+from privacy_for_free.experiments.gibbs_ratio.measure import run
+from privacy_for_free.experiments.gibbs_ratio.profiles import PROFILES
 from privacy_for_free.stats.slopes import log_log
-from privacy_for_free.theory import gibbs
+from privacy_for_free.theory import gibbs_models
 
 CPU = torch.device("cpu")
 MODELS = (
@@ -27,7 +31,7 @@ MODELS = (
     "sgld_network_half_step",
 )
 TINY = replace(
-    gibbs_ratio.PROFILES["smoke"],
+    PROFILES["smoke"],
     sizes=(12, 40),
     images_per_class=(1, 4),
     subset_sizes=(12, 40),
@@ -58,29 +62,29 @@ def dataset(classes=3, each=40, shape=(3, 6, 5)):
 
 
 def rows_of(model, n, parameters=TINY, replicate=0, images=None):
-    return gibbs_ratio.run_task((model, n, replicate), parameters, images or dataset(), 5, CPU)
+    return run((model, n, replicate), parameters, images or dataset(), 5, CPU)
 
 
 # -------------------------------------------------------------------------------------------------- contract
 
 
 def test_tasks_are_distinct_hashable_and_cover_every_model():
-    tasks = gibbs_ratio.tasks(TINY, dataset())
-    assert len(set(tasks)) == len(tasks)
-    assert {model for model, _, _ in tasks} == set(MODELS)
-    assert tasks == gibbs_ratio.tasks(TINY, dataset())
+    planned = tasks(TINY, dataset())
+    assert len(set(planned)) == len(planned)
+    assert {EXPERIMENT.kind(task) for task in planned} == set(MODELS)
+    assert planned == tasks(TINY, dataset())
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_rows_have_the_columns_and_do_not_depend_on_what_ran_before(model):
     alone = rows_of(model, 12)
     rows_of("sgld_network", 12)
-    assert [tuple(row) for row in alone] == [gibbs_ratio.COLUMNS] * len(alone)
+    assert all(set(row) == set(EXPERIMENT.column_names) for row in alone)
     pd.testing.assert_frame_equal(pd.DataFrame(alone), pd.DataFrame(rows_of(model, 12)))
 
 
 def test_first_columns_are_those_the_book_reads():
-    assert gibbs_ratio.COLUMNS[:5] == ("model", "n", "m", "bound", "observed")
+    assert EXPERIMENT.column_names[:5] == ("model", "n", "m", "bound", "observed")
 
 
 def test_m_stays_at_or_below_half_of_n_and_enumerations_small():
@@ -89,15 +93,15 @@ def test_m_stays_at_or_below_half_of_n_and_enumerations_small():
 
 
 def test_sizes_beyond_the_smallest_class_are_left_out():
-    assert gibbs_ratio.fitting_sizes((10, 40, 41), dataset()) == [10, 40]
+    assert fitting_sizes((10, 40, 41), dataset()) == [10, 40]
     with pytest.raises(ValueError, match=r"sizes \(41,\): allowed are 2 to 40"):
-        gibbs_ratio.tasks(replace(TINY, sizes=(41,)), dataset())
+        tasks(replace(TINY, sizes=(41,)), dataset())
 
 
 def test_profiles_run_every_model():
     images = dataset(each=5000, shape=(1, 1, 1))
-    for parameters in gibbs_ratio.PROFILES.values():
-        assert {task[0] for task in gibbs_ratio.tasks(parameters, images)} == set(MODELS)
+    for parameters in PROFILES.values():
+        assert {task[0] for task in tasks(parameters, images)} == set(MODELS)
 
 
 # ---------------------------------------------------------------------------------------------- real images
@@ -105,12 +109,12 @@ def test_profiles_run_every_model():
 
 def test_smoke_on_real_images_keeps_every_bound():
     images = data.load("fashion_mnist_mini")
-    parameters = gibbs_ratio.PROFILES["smoke"]
+    parameters = PROFILES["smoke"]
     rows = [
         row
-        for task in gibbs_ratio.tasks(parameters, images)
+        for task in tasks(parameters, images)
         if task[2] == 0
-        for row in gibbs_ratio.run_task(task, parameters, images, 0, CPU)
+        for row in run(task, parameters, images, 0, CPU)
     ]
     table = pd.DataFrame(rows)
     assert set(table["model"]) == set(MODELS)
@@ -128,122 +132,59 @@ def test_smoke_on_real_images_keeps_every_bound():
     assert rate[0] == pytest.approx(-1, abs=0.1)
 
 
-# ------------------------------------------------------------------------------------------------- shortcuts
+# ----------------------------------------------------------------------------------------------------- cases
 
 
-def test_scale_keeps_norms_at_or_below_one():
-    extreme = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2), torch.full((3, 2, 2), 0.5)])
-    assert gibbs_ratio.scale(extreme).norm(dim=1).tolist() == pytest.approx([1, 1, 0])
-    with pytest.raises(ValueError, match="pixels from 0 to 2, allowed are 0 to 1"):
-        gibbs_ratio.scale(2 * extreme)
-
-
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 5, 4)])
-def test_plane_is_orthonormal(shape):
-    basis = gibbs_ratio.plane(shape)
-    torch.testing.assert_close(basis.T @ basis, torch.eye(2, dtype=torch.float64))
-    bright = gibbs_ratio.scale(torch.ones(1, *shape)) @ basis
-    torch.testing.assert_close(bright, torch.tensor([[1.0, 0.0]], dtype=torch.float64))
-
-
-def test_project_is_scaling_then_the_plane():
-    images = dataset(each=200).train_images  # more than are projected at a time
-    naive = gibbs_ratio.scale(images) @ gibbs_ratio.plane((3, 6, 5))
-    torch.testing.assert_close(gibbs_ratio.project(images), naive)
+def drawn(n, images=None):
+    return case(("logistic", n, 0), TINY, images or dataset(), 5, CPU)
 
 
 def test_sets_of_one_replicate_are_nested_and_synthetic_means_are_right():
-    small, large = (gibbs_ratio._Problem(TINY, dataset(), 5, n, 0, CPU) for n in (12, 40))
+    small, large = drawn(12), drawn(40)
     assert small.classes == large.classes
     (images, followed), (more_images, also_followed) = small.in_full, large.in_full
     np.testing.assert_array_equal(images, more_images[:12])
     assert followed == also_followed
-    points, _, pool = small.in_plane
+    points, others, pool = small.in_plane
     assert len(pool) == 40
-    torch.testing.assert_close(small.synthetic(points, 0, 4).mean(0), points.mean(0))
+    for synthetic, real in zip(small.synthetic(4), (points, others), strict=True):
+        torch.testing.assert_close(synthetic.mean(0), real.mean(0))
 
 
-def test_logistic_tries_the_worst_removal():
-    # The row tries the corners of the hull; trying all 40 images finds none worse, beyond second order.
-    problem = gibbs_ratio._Problem(TINY, dataset(), 5, 40, 0, CPU)
-    points, others, _ = problem.in_plane
-    _, everything = gibbs_ratio._condensed_logistic(problem, 4, points, others, gibbs.removal_shifts(points))
-    corners = {row["m"]: row for row in rows_of("logistic", 40)}[4]
-    assert corners["tried"] < everything["tried"] == 40
-    assert corners["observed"] == pytest.approx(everything["observed"], rel=1e-9)
+def test_chains_remove_the_corners_that_move_most_and_the_followed_image():
+    everything, two = drawn(40).removals(), drawn(40).removals(2)
+    norms = everything[:-1].norm(dim=1).sort(descending=True).values
+    assert two[:-1].norm(dim=1).tolist() == norms[:2].tolist()
+    torch.testing.assert_close(two[-1], everything[-1])
 
 
-@pytest.mark.parametrize("model", ["logistic_replace", "logistic_all_data", "logistic_random_subset"])
-def test_replacements_tried_are_close_to_the_worst_of_all(monkeypatch, model):
-    def all_pairs(problem, points, pool):
-        leaving, coming = (part.flatten() for part in np.indices((len(points), len(pool))))
-        return leaving, pool[coming]
-
-    few = rows_of(model, 12)
-    monkeypatch.setattr(gibbs_ratio, "_replacements", all_pairs)
-    for some, everything in zip(few, rows_of(model, 12), strict=True):
-        assert everything["tried"] == 12 * 40
-        assert 0.97 * everything["observed"] <= some["observed"] <= everything["observed"] * (1 + 1e-12)
+def test_one_image_cannot_go():
+    with pytest.raises(ValueError, match="n 1: allowed are whole numbers from 2 up"):
+        drawn(1)
 
 
-def test_all_data_row_against_plain_sums():
-    problem = gibbs_ratio._Problem(TINY, dataset(), 5, 12, 0, CPU)
-    points, others, pool = problem.in_plane
-    leaving, coming = gibbs_ratio._replacements(problem, points, pool)
-    theta, prior = gibbs.disk_grid(TINY.disk_radius, *TINY.grid)
-    tau = 4 * TINY.disk_radius / TINY.epsilon0 * 12 / 4
-
-    def log_density(points):
-        losses = torch.log1p(torch.exp(-points @ theta.T)), torch.log1p(torch.exp(others @ theta.T))
-        energy = (losses[0].sum(0) + losses[1].sum(0)) / tau
-        return -energy - torch.log(prior @ torch.exp(-energy))
-
-    ratios = []
-    for i, new in zip(leaving, coming, strict=True):
-        replaced = points.clone()
-        replaced[i] = new
-        ratios.append((log_density(points) - log_density(replaced)).abs().max().item())
-    row = {row["m"]: row for row in rows_of("logistic_all_data", 12)}[4]
-    assert row["observed"] == pytest.approx(max(ratios), rel=1e-9)
-    assert row["temperature"] == pytest.approx(tau)
+# ------------------------------------------------------------------------------------------------------ rows
 
 
-def test_gaussian_rows_take_the_worst_of_all_removals():
-    images = gibbs_ratio._Problem(TINY, dataset(), 5, 12, 0, CPU).in_full[0]
-    mean = images.mean(0)
+def test_a_row_is_the_worst_of_all_removals():
     row = {row["m"]: row for row in rows_of("gaussian", 12)}[4]
-    shifts = [np.delete(images, i, 0).mean(0) - mean for i in range(12)]
-    each = [gibbs.gaussian_log_ratio(mean, shift[None], 4, 8.0, 1.0) for shift in shifts]
-    assert row["observed"] == pytest.approx(max(each)[0], rel=1e-12)
     assert (row["tried"], row["dimension"], row["temperature"]) == (12, 90, 8.0)
+    found = gibbs_models.gaussian(drawn(12).in_full[0], 4, 1.0, 1.0)
+    assert row["observed"] == found.observed.max()
+    assert row["bound"] == pytest.approx(4 / 12)
 
 
-def test_kl_is_the_mean_of_an_unbounded_log_ratio():
+def test_the_divergence_has_a_bound_of_its_own():
     row = {row["m"]: row for row in rows_of("gaussian_kl", 12)}[4]
-    assert row["observed"] == pytest.approx(4 * row["shift_norm"] ** 2 / 16)
     assert row["bound"] == pytest.approx(4 * (2 / 12) ** 2 / 16)
-    assert math.isinf(row["lipschitz"])
+    assert row["statistic"] == "kl_divergence"
 
 
-# ----------------------------------------------------------------------------------------------------- slopes
-
-
-def test_slopes_recover_known_exponents():
-    table = pd.DataFrame(
-        [
-            {"model": "a", "n": n, "m": m, "replicate": k, "observed": (1 + k) * m**1.5 / n ** (1 + 0.1 * k)}
-            for n in (10, 100, 300)
-            for m in (1, 2, 7)
-            for k in range(3)
-        ]
-    ).assign(observed_fixed_x=lambda t: t["observed"] ** 2)
-    once = table[table["replicate"] == 0].assign(model="single")
-    both = pd.concat([table, once])
-    against_n = gibbs_ratio.slopes(both, "n")
-    assert against_n["model"].tolist() == ["a"]
-    assert against_n["slope"].item() == pytest.approx(-1.1)
-    assert against_n["low"].item() < -1.2 < -1.0 < against_n["high"].item()
-    assert gibbs_ratio.slopes(both, "m")[["slope", "low", "high"]].values[0] == pytest.approx(1.5)
-    assert gibbs_ratio.slopes(both, "m", "observed_fixed_x")["slope"].item() == pytest.approx(3)
-    with pytest.raises(ValueError, match="against 'k': known are n, m"):
-        gibbs_ratio.slopes(table, "k")
+def test_replacements_say_so_and_have_their_bounds():
+    rows = {model: rows_of(model, 12)[0] for model in MODELS}
+    assert {model for model, row in rows.items() if row["adjacency"] == "replace"} == {
+        "logistic_replace", "logistic_all_data", "logistic_random_subset",
+    }  # fmt: skip
+    assert rows["logistic_all_data"]["bound"] == rows["logistic_replace"]["bound"] == pytest.approx(1 / 12)
+    assert rows["logistic_random_subset"]["bound"] == pytest.approx(math.log1p(math.expm1(1) / 12))
+    assert rows["sgld_network_half_step"]["step"] == rows["sgld_network"]["step"] / 2

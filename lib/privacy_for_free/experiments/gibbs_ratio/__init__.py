@@ -1,7 +1,9 @@
 """The largest log ratio of two Gibbs posteriors, on real images, against its bound r eps0 (1.4 and 1.5)."""
 
-from privacy_for_free.experiments.gibbs_ratio import measure
 from privacy_for_free.experiments.gibbs_ratio.columns import COLUMNS
+from privacy_for_free.experiments.gibbs_ratio.design import Design, kind, tasks
+from privacy_for_free.experiments.gibbs_ratio.measure import run
+from privacy_for_free.experiments.gibbs_ratio.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -13,11 +15,12 @@ EXPERIMENT = Experiment(
     ),
     chapter="gibbs",
     datasets=("fashion_mnist", "cifar10"),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=Design,
+    profiles=PROFILES,
     columns=COLUMNS,
-    tasks=measure.tasks,
-    run=measure.run_task,
-    resumable=False,
+    tasks=tasks,
+    run=run,
+    reduced=REDUCED,
+    kind=kind,
     order=2,
 )
