@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from privacy_for_free.condensation import gan
+from privacy_for_free.condensation import condense, gan
 from privacy_for_free.condensation.problem import Problem
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
@@ -148,3 +148,13 @@ def test_bad_problems():
     case = problem(dtype=torch.float32)
     with pytest.raises(DivergenceError, match="gan: step"):
         gan.generate(case, dataclasses.replace(SMALL, steps=4, learning_rate=1e38))
+
+
+def test_it_is_a_method_of_condense():
+    case = problem(sets=1)
+    sets = condense(
+        case.images, case.labels, method=SMALL, init="noise", ipc=2, generator=generator(0, "sets")
+    )
+    assert sets.images.shape == (1, 3, 2, 1, 8, 8)
+    with pytest.raises(ValueError, match="init 'real' for method 'gan': allowed is noise"):
+        condense(case.images, case.labels, method=SMALL, ipc=2, generator=generator(0, "sets"))

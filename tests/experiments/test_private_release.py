@@ -8,12 +8,24 @@ import pytest
 import torch
 
 from privacy_for_free import data
-from privacy_for_free.experiments.private_release import measure as experiment
+from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core.errors import CheckpointError
+from privacy_for_free.core.randomness import derived_seed
 from privacy_for_free.experiments.common import scaled_publicly
-from privacy_for_free.lab import records
+from privacy_for_free.experiments.private_release import EXPERIMENT, releases
+from privacy_for_free.experiments.private_release.bench import Bench
+from privacy_for_free.experiments.private_release.design import CONDENSERS, WITHOUT, Task
+from privacy_for_free.lab.run import run
+from privacy_for_free.nets import augmentation, networks, training
+from privacy_for_free.private import calibrated
 from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.noisy_condensation import Linear
 
 CPU = torch.device("cpu")
+MEASURED = [column.name for column in EXPERIMENT.columns if column.measured]
+SMALL = dataclasses.replace(EXPERIMENT.profiles["smoke"], audit_runs=40, audit_pilots=10)
+SMALL = dataclasses.replace(SMALL, ndpdc=dataclasses.replace(SMALL.ndpdc, iterations=1))
+SMALL = dataclasses.replace(SMALL, dp_sgd=dataclasses.replace(SMALL.dp_sgd, steps=1), ipcs=(1,))
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +33,21 @@ def dataset():
     return data.load("fashion_mnist_mini")
 
 
-SMALL = dataclasses.replace(experiment.PROFILES["smoke"], audit_runs=40, audit_pilots=10)
-SMALL = dataclasses.replace(SMALL, ndpdc=dataclasses.replace(SMALL.ndpdc, iterations=1))
-SMALL = dataclasses.replace(SMALL, dp_sgd=dataclasses.replace(SMALL.dp_sgd, steps=1), ipcs=(1,))
-
-
 @pytest.fixture(scope="module")
 def table(dataset):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "PROFILES", {"smoke": SMALL})
-        yield records.run(experiment, dataset, device="cpu", progress=False).table
+    small = dataclasses.replace(EXPERIMENT, profiles={"smoke": SMALL})
+    return run(small, dataset, device="cpu", shown=False).table
+
+
+def unmeasured(rows):
+    """Rows as a table, without what differs from run to run."""
+    return pd.DataFrame(rows).drop(columns=MEASURED)
 
 
 def test_every_mechanism_has_its_rows(table):
     made = table[table.kind == "accuracy"]
-    assert set(made.mechanism) == {*experiment.CONDENSERS, "dp_sgd", *experiment.WITHOUT, "full"}
-    for name in (*experiment.CONDENSERS, "dp_sgd"):
+    assert set(made.mechanism) == {*CONDENSERS, "dp_sgd", *WITHOUT, "full"}
+    for name in (*CONDENSERS, "dp_sgd"):
         assert made.epsilon[made.mechanism == name].tolist() == [1.0, math.inf]
     assert made.test_accuracy.between(0, 1).all()
     assert made[made.mechanism == "dm"].init.tolist() == ["noise", "real"]
@@ -57,7 +68,7 @@ def test_noise_is_what_the_epsilon_needs(table):
 
 
 def test_without_noise_there_is_none(table):
-    made = table[table.mechanism.isin(experiment.CONDENSERS) & (table.epsilon == math.inf)]
+    made = table[table.mechanism.isin(CONDENSERS) & (table.epsilon == math.inf)]
     assert (made.noise_multiplier == 0).all()
     assert made.epsilon_rdp.isna().all()
 
@@ -70,13 +81,7 @@ def test_audits_stay_below_and_catch_what_is_broken(table):
     assert (audits[audits.broken.notna()].epsilon_audited > 1).all()
 
 
-def test_a_released_set_is_the_mechanisms_own(dataset):
-    """The task's image set, made by hand: seed, noise and scaling."""
-    task = experiment.Task("accuracy", "linear", 0)
-    first = experiment.run_task(task, SMALL, dataset, 3, CPU)
-    again = experiment.run_task(task, SMALL, dataset, 3, CPU)
-    keep = [c for c in experiment.COLUMNS if not c.endswith("seconds")]
-    pd.testing.assert_frame_equal(pd.DataFrame(first)[keep], pd.DataFrame(again)[keep])
+def test_images_are_scaled_by_constants(dataset):
     images, _ = scaled_publicly(dataset, CPU)
     assert float(images.min()) == -1
     assert float(images.max()) == 1
@@ -84,11 +89,29 @@ def test_a_released_set_is_the_mechanisms_own(dataset):
     torch.testing.assert_close(scaled_publicly(standardised, CPU)[0], images, rtol=0, atol=1e-5)
 
 
+def test_a_release_made_by_hand(dataset):
+    """Seed, scaling, noise, training and test of the first release of the noisy mean."""
+    task = Task("accuracy", "linear", 0)
+    row = EXPERIMENT.run(task, SMALL, dataset, 3, CPU)[0]
+    images, test_images = scaled_publicly(dataset, CPU)
+    seed = derived_seed(3, "private_release", *task)
+    problem = Problem.of(images, dataset.train_labels, None, 1, "noise", seed, 10)
+    released = calibrated.release(problem, Linear(0.0), 1.0)
+    network = networks.build("convnet", (1, 28, 28), 10, SMALL.width)
+    schedule = augmentation.published_for(SMALL.schedule, dataset.name)
+    weights = training.train(
+        network, *released.sets.flat(), schedule, derived_seed(seed, "learn", "1", "1.0", "noise")
+    )
+    assert row["test_accuracy"] == training.accuracy(network, weights, test_images, dataset.test_labels)
+    assert row["noise_multiplier"] == released.mechanism.noise_multiplier
+    assert (row["epsilon"], row["ipc"], row["images"], row["iterations"]) == (1.0, 1, 10, 0)
+
+
 def test_a_killed_task_goes_on_where_it_was(dataset, tmp_path, monkeypatch):
-    task = experiment.Task("accuracy", "one_release", 0)
-    whole = experiment.run_task(task, SMALL, dataset, 0, CPU)
+    task = Task("accuracy", "one_release", 0)
+    whole = EXPERIMENT.run(task, SMALL, dataset, 0, CPU)
     path = tmp_path / "one.checkpoint"
-    learn, calls = experiment.Bench.learn, []
+    learn, calls = Bench.learn, []
 
     def dies(self, *arguments):
         calls.append(1)
@@ -96,24 +119,29 @@ def test_a_killed_task_goes_on_where_it_was(dataset, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return learn(self, *arguments)
 
-    monkeypatch.setattr(experiment.Bench, "learn", dies)
+    monkeypatch.setattr(Bench, "learn", dies)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run_task(task, SMALL, dataset, 0, CPU, path)
-    monkeypatch.setattr(experiment.Bench, "learn", learn)
-    monkeypatch.setattr(experiment.nc, "clipped_feature_sums", None)  # they are in the checkpoint
-    resumed = experiment.run_task(task, SMALL, dataset, 0, CPU, path)
-    keep = [c for c in experiment.COLUMNS if not c.endswith("seconds")]
-    pd.testing.assert_frame_equal(pd.DataFrame(resumed)[keep], pd.DataFrame(whole)[keep])
+        EXPERIMENT.run(task, SMALL, dataset, 0, CPU, path)
+    monkeypatch.setattr(Bench, "learn", learn)
+    monkeypatch.setattr(releases, "clipped_feature_sums", None)  # they are in the checkpoint
+    resumed = EXPERIMENT.run(task, SMALL, dataset, 0, CPU, path)
+    pd.testing.assert_frame_equal(unmeasured(resumed), unmeasured(whole))
+
+
+def test_another_seed_does_not_go_on_with_a_checkpoint(dataset, tmp_path):
+    task, path = Task("accuracy", "linear", 0), tmp_path / "one.checkpoint"
+    EXPERIMENT.run(task, SMALL, dataset, 0, CPU, path)
+    with pytest.raises(CheckpointError, match="begun with other data, parameters or seed"):
+        EXPERIMENT.run(task, SMALL, dataset, 1, CPU, path)
 
 
 def test_a_generator_is_trained_once_for_all_sizes(dataset):
-    parameters = dataclasses.replace(SMALL, ipcs=(1, 3))
-    task = experiment.Task("accuracy", "gan", 0)
-    rows = experiment.run_task(task, parameters, dataset, 0, CPU)
+    design = dataclasses.replace(SMALL, ipcs=(1, 3))
+    rows = EXPERIMENT.run(Task("accuracy", "gan", 0), design, dataset, 0, CPU)
     assert [row["images"] for row in rows] == [10, 30]
     assert rows[0]["seconds"] == rows[1]["seconds"]
 
 
 def test_too_few_images_of_a_class(dataset):
     with pytest.raises(ValueError, match="2000 images of a class: fashion_mnist_mini has 1000"):
-        experiment.tasks(dataclasses.replace(SMALL, ipcs=(2000,)), dataset)
+        EXPERIMENT.tasks(dataclasses.replace(SMALL, ipcs=(2000,)), dataset)

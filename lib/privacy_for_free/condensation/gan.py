@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels
+from privacy_for_free.core import validate
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets import networks
-
-Weights = dict[str, torch.Tensor]
+from privacy_for_free.nets.networks import Weights
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class GAN:
     """Settings; those of Adam are DCGAN's.
 
     steps          updates of the generator, each after one of the discriminator
-    batch          real images, and as many generated ones, a step
+    batch          real images per step, and as many generated ones
     code           normal numbers that an image is made of, besides its class
     width          channels of the generator
     discriminator_width   channels of the ConvNet
@@ -47,20 +48,20 @@ class GAN:
 
     def __post_init__(self) -> None:
         """Refuse values no training can have."""
-        for name, least in (
-            ("steps", 0),
-            ("batch", 2),
-            ("code", 1),
-            ("width", 1),
-            ("discriminator_width", 1),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate {self.learning_rate!r}: allowed are finite numbers above 0")
-        if not 0 <= self.beta < 1:
-            raise ValueError(f"beta {self.beta!r}: allowed are numbers from 0, below 1")
+        validate.whole("steps", self.steps)
+        validate.whole("batch", self.batch, 2)
+        validate.whole("code", self.code, 1)
+        validate.whole("width", self.width, 1)
+        validate.whole("discriminator_width", self.discriminator_width, 1)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.fraction("beta", self.beta)
+
+    initialisations = ("noise",)
+    name = "gan"
+
+    def condense(self, problem: Problem, run: Run | None = None) -> Condensed:
+        """Generate every set of the problem; there is no `run` to keep."""
+        return generate(problem, self)
 
 
 @dataclass(frozen=True)

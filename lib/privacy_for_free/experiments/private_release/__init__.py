@@ -1,7 +1,9 @@
 """What a proved epsilon costs: accuracy, seconds, and what an audit finds, mechanism by mechanism."""
 
-from privacy_for_free.experiments.private_release import measure
 from privacy_for_free.experiments.private_release.columns import COLUMNS
+from privacy_for_free.experiments.private_release.design import Design, kind, tasks
+from privacy_for_free.experiments.private_release.measure import run
+from privacy_for_free.experiments.private_release.profiles import PROFILES
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -12,12 +14,30 @@ EXPERIMENT = Experiment(
     ),
     chapter="price_of_a_guarantee",
     datasets=("fashion_mnist",),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=Design,
+    profiles=PROFILES,
     columns=COLUMNS,
     sparse=True,
-    tasks=measure.tasks,
-    run=measure.run_task,
+    tasks=tasks,
+    run=run,
     resumable=True,
+    reduced={
+        "epsilons": (1.0, float("inf")),
+        "ipcs": (1, 2),
+        "seeds": 1,
+        "ndpdc.iterations": 2,
+        "one_release.extractors": 2,
+        "one_release.iterations": 3,
+        "dp_merf.epochs": 1,
+        "dp_sgd.steps": 2,
+        "gan.steps": 3,
+        "dm.iterations": 3,
+        "schedule.epochs": 2,
+        "full_schedule.epochs": 0,
+        "audit_epsilons": (1.0,),
+        "audit_runs": 20,
+        "audit_pilots": 10,
+    },
+    kind=kind,
     order=7,
 )
