@@ -8,16 +8,21 @@ import pandas as pd
 import pytest
 import torch
 
+from privacy_for_free.attacks import evaluation
 from privacy_for_free.condensation import dm, gradient_matching, kip
-from privacy_for_free.experiments.membership import measure as experiment
-from privacy_for_free.lab import records
+from privacy_for_free.experiments.membership import EXPERIMENT
+from privacy_for_free.experiments.membership.design import FULL, Design, images_per_class, tasks
+from privacy_for_free.experiments.membership.inputs import hard_labelled
+from privacy_for_free.experiments.membership.measure import run
+from privacy_for_free.lab import run as lab_run
+from privacy_for_free.lab import settings
 from privacy_for_free.nets import training
 
 CPU = torch.device("cpu")
 TIMES = ["condense_seconds", "train_seconds"]
 
 
-SMALL = experiment.Design(
+SMALL = Design(
     pool=200,
     shadows=12,
     fewer=(8,),
@@ -27,7 +32,7 @@ SMALL = experiment.Design(
         ("dm", "noise", 0.1, 12),
         ("kip", "noise", 0.1, 8),
         ("dsa", "real", 0.1, 8),
-        ("full", "real", experiment.FULL, 12),
+        ("full", "real", FULL, 12),
     ),
     width=16,
     dm=dm.DM(iterations=0, batch_real=8, width=4),
@@ -41,10 +46,9 @@ SMALL = experiment.Design(
 
 @pytest.fixture(scope="module")
 def table(memorable):
-    data = memorable
-    tasks = experiment.tasks(SMALL, data)
-    assert [task.ratio for task in tasks] == [0.1, 0.0]
-    return pd.DataFrame([row for task in tasks for row in experiment.run_task(task, SMALL, data, 0, CPU)])
+    found = tasks(SMALL, memorable)
+    assert [task.ratio for task in found] == [0.1, 0.0]
+    return pd.DataFrame([row for task in found for row in run(task, SMALL, memorable, 0, CPU)])
 
 
 def pick(table, **wanted):
@@ -54,9 +58,9 @@ def pick(table, **wanted):
 
 
 def test_rows_fit_the_columns_and_the_grid(table):
-    assert set(table.columns) == set(experiment.COLUMNS)
+    assert set(table.columns) == set(EXPERIMENT.column_names)
     networks = table[table.release != "synthetic_set"]
-    assert set(networks.attack) == set(experiment.evaluation.NETWORK)
+    assert set(networks.attack) == set(evaluation.NETWORK)
     released = table[table.release == "synthetic_set"]
     assert set(released.attack) == {"nearest", "nearest_lira_online", "tracing", "tracing_lira_online"}
     assert "full" not in set(released.method)
@@ -71,7 +75,7 @@ def test_rows_fit_the_columns_and_the_grid(table):
     assert pick(table, method="full")[["ipc", "ratio"]].to_numpy().tolist()[0] == [50, 1.0]
     assert (table[TIMES] >= 0).all(axis=None)
     curves = np.array([list(map(float, text.split())) for text in table.roc])
-    assert curves.shape[1] == len(experiment.evaluation.FPRS)
+    assert curves.shape[1] == len(evaluation.FPRS)
     assert (np.diff(curves) >= 0).all()
     assert (table.advantage_low <= table.advantage_high).all()
 
@@ -114,15 +118,14 @@ def test_real_initialisation_without_steps_is_found_at_once(table):
 
 
 def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch, memorable):
-    data, cells = memorable, SMALL.cells[:2]
+    cells = tuple((*cell[:3], 8) for cell in SMALL.cells[:2])
     few = dataclasses.replace(
         SMALL, cells=cells, dm=dataclasses.replace(SMALL.dm, iterations=3), shadows=8, fewer=()
     )
-    few = dataclasses.replace(few, cells=tuple((*cell[:3], 8) for cell in cells))
-    monkeypatch.setattr(experiment, "PROFILES", {"smoke": few})
-    monkeypatch.setattr(experiment, "SAVE_SECONDS", -1.0)
-    options = {"device": "cpu", "progress": False}
-    whole = records.run(experiment, data, **options)
+    small = dataclasses.replace(EXPERIMENT, profiles={"smoke": few})
+    monkeypatch.setattr("privacy_for_free.shadows.answers.SAVE_SECONDS", -1.0)
+    options = {"device": "cpu", "shown": False}
+    whole = lab_run.run(small, memorable, **options)
     trained, train = [], training.train
 
     def killed(*given):
@@ -133,25 +136,60 @@ def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch, memorable):
 
     monkeypatch.setattr(training, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        records.run(experiment, data, results_dir=tmp_path, **options)
+        lab_run.run(small, memorable, results_dir=tmp_path, **options)
     left = sorted(path.name for path in (tmp_path / "membership").glob("*checkpoint"))
     assert left == [
         "toy-smoke.0.dm-real.checkpoint",
         "toy-smoke.0.dm-real.sets.checkpoint",
         "toy-smoke.0.random_subset-real.checkpoint",
     ]
-    resumed = records.run(experiment, data, results_dir=tmp_path, **options)
+    resumed = lab_run.run(small, memorable, results_dir=tmp_path, **options)
     assert trained == [*range(8), 0, 1, 2, 3, 3, 4, 5, 6, 7]
     assert not list((tmp_path / "membership").glob("*checkpoint*"))
     pd.testing.assert_frame_equal(resumed.table.drop(columns=TIMES), whole.table.drop(columns=TIMES))
 
 
+def labelled(classes, per_class):
+    """A data set of which only the labels are looked at."""
+    labels = torch.arange(classes).repeat(per_class)
+    return SimpleNamespace(classes=range(classes), train_labels=labels)
+
+
 def test_sizes_that_are_no_whole_images_are_refused(memorable):
     odd = dataclasses.replace(SMALL, cells=(("dm", "real", 0.03, 12),))
-    with pytest.raises(ValueError, match=r"ratio 0.03: 1.5 images a class, allowed are whole numbers from 1"):
-        experiment.tasks(odd, memorable)
+    with pytest.raises(
+        ValueError, match=r"ratio 0.03: 1.5 images per class, allowed are whole numbers from 1"
+    ):
+        tasks(odd, memorable)
     for profile in ("laptop", "paper"):
-        parameters = experiment.PROFILES[profile]
         for classes in (2, 10):
-            data = SimpleNamespace(classes=range(classes))
-            assert len(experiment.tasks(parameters, data)) == 4
+            data = labelled(classes, 50_000 // classes)
+            assert len(tasks(EXPERIMENT.profiles[profile], data)) == 4
+
+
+def test_a_pool_larger_than_the_data_set_is_refused(memorable):
+    with pytest.raises(ValueError, match="pool of 402 images: allowed are positive multiples of 4"):
+        tasks(dataclasses.replace(SMALL, pool=402), memorable)
+    large = dataclasses.replace(SMALL, pool=800)
+    with pytest.raises(ValueError, match="pool of 800 images: 400 of class 0 asked for, there are 200"):
+        tasks(large, memorable)
+
+
+def test_images_per_class_of_a_ratio():
+    assert images_per_class(0.1, SMALL, 2) == 5
+    assert images_per_class(FULL, SMALL, 2) == 0
+
+
+def test_learnt_labels_are_taken_for_their_largest():
+    images, hard = torch.zeros(2, 1, 2, 2), torch.tensor([1, 0])
+    assert hard_labelled(images, hard)[1] is hard
+    learnt = torch.tensor([[-0.5, 0.5], [0.4, -0.4]])
+    assert hard_labelled(images, learnt)[1].tolist() == [1, 0]
+
+
+def test_the_reduced_design_has_tasks_of_every_kind(memorable):
+    reduced = settings.change(EXPERIMENT.profiles["laptop"], EXPERIMENT.reduced)
+    found = tasks(reduced, labelled(10, 40))
+    assert {EXPERIMENT.kind(task) for task in found} == {0.05, 0.1, FULL}
+    assert reduced.dm.compile
+    assert reduced.every == 5

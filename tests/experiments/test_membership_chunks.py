@@ -8,15 +8,20 @@ import torch
 
 from privacy_for_free.condensation import dm, gradient_matching, kip
 from privacy_for_free.core import progress
-from privacy_for_free.experiments.membership import chunks as membership_chunks
-from privacy_for_free.experiments.membership import measure as membership
-from privacy_for_free.lab import chunks, provenance, records
+from privacy_for_free.core.errors import CheckpointError
+from privacy_for_free.experiments import linear_dm, membership
+from privacy_for_free.experiments.membership.chunks import split as split_task
+from privacy_for_free.experiments.membership.design import FULL, Design, Task, images_per_class, tasks
+from privacy_for_free.experiments.membership.measure import run
+from privacy_for_free.lab import chunks, table_text
+from privacy_for_free.lab.run import TaskRequest
+from privacy_for_free.lab.store import IDENTITY
 from privacy_for_free.nets import training
 
 CPU = torch.device("cpu")
-META = dict.fromkeys((*records.IDENTITY, "machine", "versions"), "any")
+META = dict.fromkeys((*IDENTITY, "source_sha256", "machine", "versions"), "any")
 TIMES = ["condense_seconds", "train_seconds"]
-PARAMETERS = membership.Design(
+DESIGN = Design(
     pool=200,
     shadows=12,
     fewer=(8,),
@@ -26,7 +31,7 @@ PARAMETERS = membership.Design(
         ("dm", "noise", 0.1, 12),
         ("kip", "noise", 0.1, 8),
         ("dsa", "real", 0.1, 10),
-        ("full", "real", membership.FULL, 12),
+        ("full", "real", FULL, 12),
     ),
     width=16,
     dm=dm.DM(iterations=3, batch_real=8, width=4),
@@ -40,23 +45,23 @@ PARAMETERS = membership.Design(
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(membership_chunks, "SHADOWS", 5)
+    monkeypatch.setattr("privacy_for_free.experiments.membership.chunks.MINIMUM_SHADOWS", 5)
 
 
-def job(task, checkpoint=None):
-    index = [0.1, membership.FULL].index(task.ratio)
-    return records.Job(membership.__name__, index, task, PARAMETERS, 3, "cpu", checkpoint)
+def request(task, checkpoint=None):
+    index = [0.1, FULL].index(task.ratio)
+    return TaskRequest(membership.__name__, index, task, DESIGN, 3, "cpu", checkpoint)
 
 
-@pytest.mark.parametrize("ratio", [0.1, membership.FULL])
+@pytest.mark.parametrize("ratio", [0.1, FULL])
 def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, ratio, memorable):
-    data, task = memorable, membership.Task(ratio)
-    whole = pd.DataFrame(membership.run_task(task, PARAMETERS, data, 3, CPU))
-    split = chunks.Split.of(job(task, tmp_path / "toy-smoke.0.checkpoint"), data, META)
+    data, task = memorable, Task(ratio)
+    whole = run(task, DESIGN, data, 3, CPU)
+    split = chunks.Split.of(request(task, tmp_path / "toy-smoke.0.checkpoint"), data, META)
     for number in reversed(range(len(split.chunks))):  # in any order
-        split.keep(number, chunks.run_chunk(split.job, split.chunks[number], data))
+        split.keep(number, chunks.run_chunk(split.request, split.chunks[number], data))
     assert split.missing == []
-    again = chunks.Split.of(split.job, data, META)
+    again = chunks.Split.of(split.request, data, META)
     assert again.missing == []
     steps, work = [], progress.bar
 
@@ -69,13 +74,13 @@ def test_chunks_make_the_rows_of_the_whole(small_chunks, monkeypatch, tmp_path, 
 
     monkeypatch.setattr(training, "train", nothing_to_train)
     monkeypatch.setattr(progress, "bar", counted)
-    done = chunks.finish(again.job, again.chunks, again.results(), data)
+    done = chunks.finish(again.request, again.chunks, again.results(), data)
     assert not any(steps)  # all of them are behind the checkpoints
-    table = records._frame(records._table_text((*membership.COLUMNS, "task"), {0: done.block}))
-    written = records._block(whole.to_dict("records"), membership.COLUMNS, done.index)
-    expected = records._frame(records._table_text((*membership.COLUMNS, "task"), {0: written}))
+    columns = membership.EXPERIMENT.column_names
+    table = table_text.frame(table_text.whole(columns, {0: done.block}))
+    expected = table_text.frame(table_text.whole(columns, {0: table_text.block(whole, columns, done.index)}))
     pd.testing.assert_frame_equal(table.drop(columns=TIMES), expected.drop(columns=TIMES), check_exact=True)
-    assert done.seconds >= sum(one.seconds for one in again.results())
+    assert done.seconds >= sum(result.seconds for result in again.results())
 
 
 def covered(found, cell):
@@ -83,56 +88,61 @@ def covered(found, cell):
 
 
 def test_every_shadow_of_a_cell_is_in_one_chunk(small_chunks, memorable):
-    found = membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, CPU)
-    assert list(dict.fromkeys(chunk.cell for chunk in found)) == list(PARAMETERS.cells[:-1])
-    for cell in PARAMETERS.cells[:-1]:
+    found = split_task(Task(0.1), DESIGN, memorable, CPU)
+    assert list(dict.fromkeys(chunk.cell for chunk in found)) == list(DESIGN.cells[:-1])
+    for cell in DESIGN.cells[:-1]:
         assert covered(found, cell) == list(range(cell[3]))
     sizes = {chunk.cell.method: chunk.last - chunk.first for chunk in found}
     assert sizes == {"random_subset": 6, "dm": 6, "kip": 8, "dsa": 5}
-    assert membership_chunks.chunks(membership.Task(0.1), PARAMETERS, memorable, torch.device("cuda")) == []
+    assert split_task(Task(0.1), DESIGN, memorable, torch.device("cuda")) == []
 
 
 @pytest.mark.parametrize("profile", ["laptop", "paper"])
 @pytest.mark.parametrize("classes", [2, 10])
 def test_no_chunk_of_dm_spends_most_on_what_chunks_share(profile, classes):
-    parameters, data = membership.PROFILES[profile], SimpleNamespace(classes=range(classes))
-    for task in membership.tasks(parameters, data):
-        found = membership_chunks.chunks(task, parameters, data, CPU)
-        for cell in (cell for cell in parameters.cells if cell[2] == task.ratio):
+    design = membership.EXPERIMENT.profiles[profile]
+    labels = torch.arange(classes).repeat(50_000 // classes)
+    data = SimpleNamespace(classes=range(classes), train_labels=labels)
+    for task in tasks(design, data):
+        found = split_task(task, design, data, CPU)
+        for cell in (cell for cell in design.cells if cell[2] == task.ratio):
             assert covered(found, cell) == list(range(cell[3]))
         for chunk in (chunk for chunk in found if chunk.cell.method == "dm"):
-            ipc = membership.images_per_class(chunk.cell.ratio, parameters, classes)
+            ipc = images_per_class(chunk.cell.ratio, design, classes)
             own = 3 * ipc * (chunk.last - chunk.first)
-            assert own >= 2 * parameters.dm.batch_real or chunk.last - chunk.first == chunk.cell.shadows
+            assert own >= 2 * design.dm.batch_real or chunk.last - chunk.first == chunk.cell.shadows
 
 
 def test_a_task_begun_whole_stays_whole(tmp_path, memorable):
     path = tmp_path / "toy-smoke.0.checkpoint"
-    given = job(membership.Task(0.1), path)
+    given = request(Task(0.1), path)
     assert chunks.Split.of(given, memorable, META) is not None
     path.with_suffix(".dm-real.sets.checkpoint").touch()
     assert chunks.Split.of(given, memorable, META) is None
-    other = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
+    other = request(Task(FULL), tmp_path / "toy-smoke.1.checkpoint")
     assert chunks.Split.of(other, memorable, META) is not None
 
 
 def test_chunks_of_another_run_are_refused(tmp_path, memorable):
-    given = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
+    given = request(Task(FULL), tmp_path / "toy-smoke.1.checkpoint")
     split = chunks.Split.of(given, memorable, META)
-    split.keep(0, chunks.Found({"answers": []}, 1.0, 2))
+    split.keep(0, chunks.Found({"seconds": 1.0}, 1.0, 2))
     assert chunks.Split.of(given, memorable, META).missing == list(range(1, len(split.chunks)))
-    with pytest.raises(loop.CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
+    with pytest.raises(CheckpointError, match=r"chunk-0\.checkpoint: begun with other data"):
         chunks.Split.of(given, memorable, META | {"seed": 4})
 
 
 def test_chunks_of_another_source_are_refused(tmp_path, monkeypatch, memorable):
-    given = job(membership.Task(membership.FULL), tmp_path / "toy-smoke.1.checkpoint")
-    chunks.Split.of(given, memorable, META).keep(0, chunks.Found({"answers": []}, 1.0, 2))
-    monkeypatch.setattr(provenance, "source_sha256", lambda module: "t" * 64)
-    with pytest.raises(loop.CheckpointError, match=r"remove toy-smoke\.1\.chunk-\*\.checkpoint to have"):
+    given = request(Task(FULL), tmp_path / "toy-smoke.1.checkpoint")
+    chunks.Split.of(given, memorable, META).keep(0, chunks.Found({"seconds": 1.0}, 1.0, 2))
+    monkeypatch.setattr(chunks, "source_sha256", lambda experiment: "t" * 64)
+    with pytest.raises(CheckpointError, match=r"remove toy-smoke\.1\.chunk-\*\.checkpoint to have"):
         chunks.Split.of(given, memorable, META)
 
 
 def test_experiments_without_chunks_have_none():
-    assert chunks.module_of("privacy_for_free.experiments.linear_dm") is None
-    assert chunks.module_of(membership.__name__) is membership_chunks
+    assert linear_dm.EXPERIMENT.chunks is None
+    assert chunks.source_sha256(linear_dm.__name__) is None
+    assert membership.EXPERIMENT.chunks.roots == tuple(
+        f"{membership.__name__}.chunks:{name}" for name in ("split", "run", "assemble")
+    )

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-FEWEST = 4  # models: a target, and for an example two on one side and one on the other
+MINIMUM_MODELS = 4  # a target, and for an example two on one side and one on the other
 
 
 def logit_scaled_confidence(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -20,23 +20,27 @@ def logit_scaled_confidence(logits: torch.Tensor, labels: torch.Tensor) -> torch
             "or more, and a row of logits for each label"
         )
     logits = logits.double()
-    own = logits.gather(-1, labels[..., None])
+    label = logits.gather(-1, labels[..., None])
     others = logits.scatter(-1, labels[..., None], -torch.inf)
-    return own[..., 0] - others.logsumexp(-1)
+    return label[..., 0] - others.logsumexp(-1)
 
 
 def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy: float64, of the shape of `labels` (int64, ...); logits are ... x classes."""
+    """Return the cross-entropy: float64, of the shape of `labels` (int64, ...); logits are ... x classes.
+
+    What `threshold.scores` takes, for whoever attacks models of their own. The book's experiments compute the
+    loss from the logit-scaled confidence instead, and the tests check one against the other.
+    """
     return cross_entropy(logits.double().flatten(0, -2), labels.flatten(), reduction="none").view(
         labels.shape
     )
 
 
 def check(statistics: torch.Tensor, membership: torch.Tensor, inside: int = 0, outside: int = 0) -> None:
-    """Refuse what no attack can use; ValueError names the model or the example.
+    """Refuse statistics that no attack can use; ValueError names the model or the example.
 
     statistics  float, K x N or K x N x queries, finite
-    membership  bool, K x N, K at least FEWEST
+    membership  bool, K x N, K at least MINIMUM_MODELS
     inside, outside   how many models an example must be in, and out of, when any one is taken away as target
     """
     if membership.dim() != 2 or membership.dtype != torch.bool:
@@ -48,8 +52,8 @@ def check(statistics: torch.Tensor, membership: torch.Tensor, inside: int = 0, o
             "number, or a row of queries, for each model and example"
         )
     models = len(membership)
-    if models < FEWEST:
-        raise ValueError(f"{models} models: allowed are {FEWEST} or more, a target and its shadows")
+    if models < MINIMUM_MODELS:
+        raise ValueError(f"{models} models: allowed are {MINIMUM_MODELS} or more, a target and its shadows")
     finite = torch.isfinite(statistics)
     if not bool(finite.all()):
         model, example = (~finite).nonzero()[0, :2].tolist()

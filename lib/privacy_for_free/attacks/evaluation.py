@@ -7,18 +7,20 @@ used. So the reported advantage is one that an attacker can have.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import stats
 from torch.nn.functional import softplus
 
-from privacy_for_free.attacks import lira, roc, threshold
-from privacy_for_free.attacks.confidences import FEWEST
+from privacy_for_free.attacks import lira, released_images, roc, threshold
+from privacy_for_free.attacks.confidences import MINIMUM_MODELS
+from privacy_for_free.stats.intervals import Interval
 
 Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # four a decade, 1e-4 to 1
-LEAST = 4  # models on either side of an example: target and a shadow may go, and two remain for a variance
+MINIMUM_SIDE = 4  # models in, and out, per example: target and a shadow may go, two remain for a variance
 
 
 def _loss(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
@@ -51,14 +53,50 @@ NETWORK: Mapping[str, Attack] = {
 RELEASED: Mapping[str, Attack] = {"raw": _raw, "lira_online": NETWORK["lira_online"]}
 
 
-def usable(membership: torch.Tensor, least: int = LEAST) -> torch.Tensor:
+class Attempt(NamedTuple):
+    """An attack, and what it is run on.
+
+    attacked    "network" or "synthetic_set": what the attacker sees
+    name        of the attack in tables, such as "lira_online" or "nearest_lira_online"
+    attack      statistics and membership -> scores, K x N
+    statistics  float64, K x N or K x N x queries
+    """
+
+    attacked: str
+    name: str
+    attack: Attack
+    statistics: torch.Tensor
+
+
+def on_networks(confidences: torch.Tensor) -> list[Attempt]:
+    """Return every attack of NETWORK, on the confidences of K networks, K x N or K x N x queries."""
+    return [Attempt("network", name, attack, confidences) for name, attack in NETWORK.items()]
+
+
+def on_released_images(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> list[Attempt]:
+    """Return every statistic of K released sets, with every attack of RELEASED.
+
+    Arguments are those of `released_images.nearest`, of any device; the statistics are on the CPU.
+    """
+    attempts = []
+    for name, statistic in released_images.STATISTICS.items():
+        statistics = statistic(images, labels, synthetic).cpu()
+        for how, attack in RELEASED.items():
+            full_name = name if how == "raw" else f"{name}_{how}"
+            attempts.append(Attempt("synthetic_set", full_name, attack, statistics))
+    return attempts
+
+
+def usable(membership: torch.Tensor, least: int = MINIMUM_SIDE) -> torch.Tensor:
     """Return bool, N: the examples that are in, and out of, at least `least` of the models (bool, K x N).
 
-    What is done about the others, those that chance put into all models or none, is to leave them out.
-    ValueError for fewer than 4 models, and where no example is left.
+    The others, those that chance put into nearly all models or nearly none, are to be left out. ValueError
+    for fewer than 4 models, and where no example is left.
     """
-    if len(membership) < FEWEST:
-        raise ValueError(f"{len(membership)} models: allowed are {FEWEST} or more, a target and its shadows")
+    if len(membership) < MINIMUM_MODELS:
+        raise ValueError(
+            f"{len(membership)} models: allowed are {MINIMUM_MODELS} or more, a target and its shadows"
+        )
     inside = membership.sum(0)
     found = (inside >= least) & (len(membership) - inside >= least)
     if not bool(found.any()):
@@ -114,10 +152,29 @@ class Outcome:
     nonmembers: int
     auc: float
     advantage: tuple[float, float, float]
-    tpr: roc.Rate
+    tpr: Interval
     tpr_bootstrap: tuple[float, float]
     curve: tuple[float, ...]
     bootstrap: np.ndarray
+
+    def columns(self) -> dict[str, object]:
+        """Return the columns of a table; `roc` has the TPR at each of FPRS, separated by spaces."""
+        advantage, advantage_low, advantage_high = self.advantage
+        return {
+            "shadows": self.shadows,
+            "members": self.members,
+            "nonmembers": self.nonmembers,
+            "auc": self.auc,
+            "advantage": advantage,
+            "advantage_low": advantage_low,
+            "advantage_high": advantage_high,
+            "tpr_at_fpr_1e-3": self.tpr.value,
+            "tpr_low": self.tpr.low,
+            "tpr_high": self.tpr.high,
+            "tpr_bootstrap_low": self.tpr_bootstrap[0],
+            "tpr_bootstrap_high": self.tpr_bootstrap[1],
+            "roc": " ".join(f"{rate:.8g}" for rate in self.curve),
+        }
 
 
 def evaluate(

@@ -43,7 +43,7 @@ def scores(
 ) -> torch.Tensor:
     """Return float64 K x N: the score of every example when model k is the target, higher for members.
 
-    statistics  K x N, or K x N x queries: `statistics.logit_scaled_confidence`
+    statistics  K x N, or K x N x queries: `confidences.logit_scaled_confidence`
     membership  bool, K x N: which model was trained on which example
     online      whether shadows that hold the example are used; offline those without it only
     variance    "per_example", or "fixed" for all examples, the better choice with few shadows

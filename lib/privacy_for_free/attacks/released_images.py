@@ -1,12 +1,14 @@
 """Attacks on the released images themselves: the attacker sees S, and trains no network on it.
 
 Each gives a statistic of K releases on N pool images, higher where an image looks like a member. It is a
-score as it stands, and what `likelihood_ratio.scores` calibrates with the other K - 1 releases as shadows.
+score as it stands, and what `lira.scores` calibrates with the other K - 1 releases as shadows.
 """
+
+from collections.abc import Callable, Mapping
 
 import torch
 
-PAIRS = 2**24  # distances held at a time
+PAIRS = 2**24  # of images, whose distances are held at a time
 
 
 def nearest(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
@@ -59,3 +61,10 @@ def _flat(
     if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels: allowed are 0 to {classes - 1}")
     return images.flatten(1).double(), synthetic.flatten(3).double()
+
+
+# By the names that tables call them: (images, labels, synthetic) -> float64, K x N.
+STATISTICS: Mapping[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "nearest": nearest,
+    "tracing": class_mean,
+}

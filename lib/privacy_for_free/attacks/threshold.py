@@ -5,11 +5,11 @@ import torch
 from privacy_for_free.attacks.confidences import check
 
 CANDIDATES = 1024
-SAMPLE = 16  # quantiles come from this many scores for each candidate
+SCORES_PER_CANDIDATE = 16  # that quantiles are taken from
 
 
 def scores(losses: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
-    """Return float64 K x N: minus the loss, higher for members. Checks are those of `statistics.check`."""
+    """Return float64 K x N: minus the loss, higher for members. Checks are those of `confidences.check`."""
     check(losses, membership)
     return -losses.double()
 
@@ -28,7 +28,7 @@ def best_threshold(
     """
     counted = torch.ones_like(membership) if counted is None else counted
     values = scores[counted].double()
-    candidates = values[:: max(1, len(values) // (SAMPLE * CANDIDATES))].sort().values
+    candidates = values[:: max(1, len(values) // (SCORES_PER_CANDIDATE * CANDIDATES))].sort().values
     if len(candidates) > CANDIDATES:
         candidates = candidates[torch.linspace(0, len(candidates) - 1, CANDIDATES).long()]
     candidates = torch.cat([values.min()[None], candidates]).unique()

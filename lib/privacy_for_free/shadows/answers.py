@@ -1,27 +1,143 @@
 """What the networks trained on K training sets say of the pool.
 
+`train_and_ask` is the whole arrow, from training sets to what an attacker measures, and goes on where a kill
+cut it off. `confidences` is the same network by network; `gather` keeps the answers of networks that a caller
+trains in another way.
+
 Shadows are independent. On a CPU each network is trained by one thread, in this process or in one of
 `workers`: the numbers are the same bits however many there are. A GPU trains stacks of networks at once.
 """
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
+from privacy_for_free.core import checkpoint as checkpoints
+from privacy_for_free.core import progress
 from privacy_for_free.core.devices import usable_cores
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.shadows.pools import Pool
 
 QUERIES = ("identity", "flip")
-WORTH = 200_000  # images passed forward and back from which on worker processes pay
+MINIMUM_WORK = 200_000  # images passed forward and back, from which on worker processes pay
 STACK_BYTES = 4 * 2**30  # of training sets that a GPU holds at a time
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+SAVE_SECONDS = 10.0  # what a kill costs at most, and the network in hand
+
+
+class Answers(NamedTuple):
+    """What K networks say of the pool; all on the CPU.
+
+    confidences  float64, K x 2n x queries: logit-scaled
+    correct      bool, K x 2n: whether the highest score of the first query is that of the label
+    seconds      of training and asking all K, resumed runs included
+    """
+
+    confidences: torch.Tensor
+    correct: torch.Tensor
+    seconds: float
+
+    def save(self, path: Path, key: str) -> None:
+        """Save these answers as a checkpoint that `gather` goes on from; errors of `checkpoint.save`."""
+        checkpoints.save(path, {"key": key, **self._asdict()})
+
+
+def train_and_ask(
+    network: Network,
+    pool: Pool,
+    sets: Sequence[tuple[torch.Tensor, torch.Tensor]] | None,
+    schedule: training.Schedule,
+    seed: int,
+    names: Sequence[int],
+    queries: Sequence[str] = ("identity",),
+    *,
+    checkpoint: Path | None = None,
+    key: str = "",
+    label: str = "",
+) -> Answers:
+    """Train a network for each shadow in `names`, and ask it about the pool.
+
+    Arguments are those of `confidences`, and of `gather`.
+    """
+
+    def ask(remaining: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rest = sets and sets[len(names) - len(remaining) :]
+        return confidences(network, pool, rest, schedule, seed, remaining, queries)
+
+    return gather(ask, names, checkpoint=checkpoint, key=key, label=label)
+
+
+def gather(
+    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, torch.Tensor]]],
+    names: Sequence[int],
+    *,
+    checkpoint: Path | None = None,
+    key: str = "",
+    label: str = "",
+) -> Answers:
+    """Gather the answers of one network after another.
+
+    ask          names -> for each of them, in order, confidences (2n x queries) and correctness (2n), as
+                 `confidences` yields them; it is called with the names that are still missing
+    names        of the networks, one or more
+    checkpoint   file that keeps what is gathered, saved when SAVE_SECONDS have passed and at the end; a call
+                 that finds its own goes on from there. Removed by whoever named it. None keeps nothing
+    key          of the checkpoint (`core.checkpoint.key`): of all that determines the answers
+    label        of the progress bar, which is shown where there is a checkpoint
+
+    CheckpointError where the checkpoint is another's or cannot be written; other errors are those of `ask`.
+    """
+    gathered: list[tuple[torch.Tensor, torch.Tensor]] = []
+    before, began = 0.0, time.perf_counter()
+    if checkpoint and checkpoint.exists():
+        state = checkpoints.load(checkpoint, key)
+        gathered = list(zip(state["confidences"], state["correct"], strict=True))
+        before = state["seconds"]
+    saved, first = began, len(gathered)
+    remaining = names[first:]
+    steps = progress.bar(remaining, len(names), checkpoint is not None, label, first)
+    for _, answer in zip(steps, ask(remaining), strict=True):
+        gathered.append(answer)
+        due = time.perf_counter() - saved > SAVE_SECONDS or len(gathered) == len(names)
+        if checkpoint and due:
+            _stacked_answers(gathered, before + time.perf_counter() - began).save(checkpoint, key)
+            saved = time.perf_counter()
+    return _stacked_answers(gathered, before + time.perf_counter() - began)
+
+
+def _stacked_answers(gathered: Sequence[tuple[torch.Tensor, torch.Tensor]], seconds: float) -> Answers:
+    confidence, correct = (torch.stack(values) for values in zip(*gathered, strict=True))
+    return Answers(confidence, correct, seconds)
+
+
+def ask(
+    network: Network,
+    weights: Weights,
+    pool: Pool,
+    queries: Sequence[str] = ("identity",),
+    compile: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ask one network about the whole pool, in one large batch per query.
+
+    Returns its logit-scaled confidences, float64, 2n x queries, and whether the first query's highest score
+    is that of the label, bool, 2n; both on the CPU.
+    """
+    columns, correct = [], None
+    for query in queries:
+        images = pool.images.flip(3) if query == "flip" else pool.images
+        logits = training.logits(network, weights, images, compile)
+        correct = (logits.argmax(1) == pool.labels).cpu() if correct is None else correct
+        columns.append(logit_scaled_confidence(logits, pool.labels).cpu())
+    return torch.stack(columns, 1), correct
 
 
 def confidences(
@@ -39,7 +155,7 @@ def confidences(
     That is the logit-scaled confidence, float64, 2n x queries, and whether the first query's highest score is
     that of the label, bool, 2n; both on the CPU.
 
-    sets      a training set each, images (M, C, H, W) and labels; None: the shadow's half of the pool
+    sets      for each name images (M, C, H, W) and labels to train on; None: the shadow's half of the pool
     seed, names   shadow k's network is `training.train(..., seed, k)`, whichever others are asked for
     queries   what a network is asked about each image, the same for all: "identity", "flip"
     workers   processes that share the work on a CPU; None for the cores there are, or for this process alone
@@ -52,13 +168,12 @@ def confidences(
         raise ValueError(f"queries {tuple(queries)}: known are {', '.join(QUERIES)}, one or more")
     jobs = [(name, *(sets[place] if sets is not None else (None, None))) for place, name in enumerate(names)]
     if pool.images.device.type != "cpu":
-        yield from _stacked(network, pool, jobs, schedule, seed, queries)
+        yield from stacked(network, pool, jobs, schedule, seed, queries)
         return
     if workers is None:
-        seen = (
-            len(pool.labels) // 2 if sets is None else sum(len(its) for _, its in sets) // max(1, len(sets))
-        )
-        workers = usable_cores() if schedule.epochs * seen * len(jobs) >= WORTH else 1
+        half = len(pool.labels) // 2
+        seen = half if sets is None else sum(len(labels) for _, labels in sets) // max(1, len(sets))
+        workers = usable_cores() if schedule.epochs * seen * len(jobs) >= MINIMUM_WORK else 1
     workers = min(workers, len(jobs))
     shared = (network, pool, schedule, seed, tuple(queries))
     if workers <= 1:
@@ -87,25 +202,36 @@ def _confidence(shared: tuple, job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
     network, pool, schedule, seed, queries = shared
     name, images, labels = job
     images, labels = _training_set(pool, name, images, labels)
-    parameters = training.train(network, images, labels, schedule, seed, name)
-    return _ask(network, parameters, pool, queries, schedule.compile)
+    weights = training.train(network, images, labels, schedule, seed, name)
+    return ask(network, weights, pool, queries, schedule.compile)
 
 
-def _stacked(
-    network: Network, pool: Pool, jobs: list[tuple], schedule: training.Schedule, seed: int, queries: tuple
+def stacked(
+    network: Network,
+    pool: Pool,
+    jobs: Sequence[tuple[int, torch.Tensor | None, torch.Tensor | None]],
+    schedule: training.Schedule,
+    seed: int,
+    queries: Sequence[str] = ("identity",),
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield what `confidences` does, from networks trained many at a time, as a GPU is used best.
+
+    jobs   name, images and labels each, sets of one size; None and None stand for the shadow's half
+
+    Each stack of sets has STACK_BYTES at most. The last bits of a network depend on its stack.
+    """
     if not jobs:
         return
     first, _ = _training_set(pool, *jobs[0])
     group = max(1, STACK_BYTES // (first.numel() * first.element_size()))
     for start in range(0, len(jobs), group):
-        part = jobs[start : start + group]
-        sets = [_training_set(pool, *job) for job in part]
+        stack = jobs[start : start + group]
+        sets = [_training_set(pool, *job) for job in stack]
         images, labels = (torch.stack(values) for values in zip(*sets, strict=True))
-        names = [name for name, *_ in part]
-        parameters = training.train_many(network, images, labels, schedule, seed, names)
-        for k in range(len(part)):
-            yield _ask(network, training.select(parameters, k), pool, queries, schedule.compile)
+        names = [name for name, *_ in stack]
+        weights = training.train_many(network, images, labels, schedule, seed, names)
+        for k in range(len(stack)):
+            yield ask(network, training.select(weights, k), pool, queries, schedule.compile)
 
 
 def _training_set(
@@ -115,19 +241,6 @@ def _training_set(
         return images, labels
     members = pool.membership[name].to(pool.labels.device)
     return pool.images[members], pool.labels[members]
-
-
-def _ask(
-    network: Network, parameters: Weights, pool: Pool, queries: Sequence[str], compile: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ask one network about the whole pool, in one large batch a query."""
-    answers, right = [], None
-    for query in queries:
-        images = pool.images.flip(3) if query == "flip" else pool.images
-        logits = training.logits(network, parameters, images, compile)
-        right = (logits.argmax(1) == pool.labels).cpu() if right is None else right
-        answers.append(logit_scaled_confidence(logits, pool.labels).cpu())
-    return torch.stack(answers, 1), right
 
 
 @contextmanager
@@ -144,8 +257,8 @@ def _one_thread() -> Iterator[None]:
 @contextmanager
 def _environment() -> Iterator[None]:
     """Have processes that are started in here begin with one thread."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:

@@ -1,8 +1,28 @@
-"""A release of every half of a pool."""
+"""A release of every half of a pool: the arrow from members to synthetic sets."""
 
-from privacy_for_free.condensation import Condensed, Run, condense
+from collections.abc import Sequence
+
+import torch
+
+from privacy_for_free.condensation import Condensed, Problem, Run, default_parameters
+from privacy_for_free.core import validate
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.shadows.pools import Pool
+
+
+def problem(
+    pool: Pool, method: str, init: str, ipc: int, seed: int, names: Sequence[int] | None = None
+) -> Problem:
+    """Return what `release` condenses: the halves of the pool, or those in `names` alone.
+
+    A half's set is bitwise the same whichever others are condensed with it. ValueErrors are those of
+    `Problem.of`.
+    """
+    names = range(pool.shadows) if names is None else names
+    stream = generator(seed, "release", method, init, ipc)
+    number = int(torch.randint(2**62, (), generator=stream))
+    halves = pool.membership[list(names)].to(pool.images.device)
+    return Problem.of(pool.images, pool.labels, halves, ipc, init, number, pool.classes, tuple(names))
 
 
 def release(
@@ -13,17 +33,18 @@ def release(
     parameters: object | None,
     seed: int,
     run: Run | None = None,
+    names: Sequence[int] | None = None,
 ) -> Condensed:
-    """Condense every half of the pool; errors are those of `condensation.condense`."""
-    return condense(
-        method,
-        pool.images,
-        pool.labels,
-        pool.membership.to(pool.images.device),
-        ipc=ipc,
-        init=init,
-        parameters=parameters,
-        generator=generator(seed, "release", method, init, ipc),
-        classes=pool.classes,
-        run=run,
-    )
+    """Condense every half of the pool, or those in `names` alone.
+
+    method, parameters   the name of a method and its settings; None for the published ones
+    init, ipc            what synthetic images start from, and how many per class (`condensation.condense`)
+    seed                 of this release: its draws depend on it, and on method, init and ipc
+
+    ValueError where settings are another method's, or know no such `init`, and where the problem cannot be
+    posed; DivergenceError and CheckpointError as `condensation.condense` raises them.
+    """
+    settings = default_parameters(method) if parameters is None else parameters
+    validate.one_of("method of the settings", settings.name, (method,))
+    validate.one_of("init", init, settings.initialisations)
+    return settings.condense(problem(pool, method, init, ipc, seed, names), run or Run())

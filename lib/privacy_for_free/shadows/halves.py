@@ -3,31 +3,39 @@
 import numpy as np
 import torch
 
-ROUNDS = 32
+ROUNDS = 32  # of trades
 
 
-def balanced_pool(labels: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw a pool with the same number of images of every class, without replacement.
+def check_pool(labels: torch.Tensor, size: int) -> None:
+    """Refuse a pool that `balanced_pool` cannot draw from images with these labels (int64, N).
 
-    `labels` is int64, N; the classes are the values that occur in it. Returns `size` indices into it, int64:
-    those of the lowest class first, ascending within a class. Raises ValueError unless `size` is a positive
-    multiple of twice the number of classes (so that halves are balanced too), and when a class has too few
-    images.
+    ValueError unless `size` is a positive multiple of twice the number of classes (so that halves are
+    balanced too), and when a class has too few images.
     """
-    classes = labels.unique().tolist()
+    classes, counts = labels.unique(return_counts=True)
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0 or size % (2 * len(classes)):
         raise ValueError(
             f"pool of {size!r} images: allowed are positive multiples of {2 * len(classes)}, "
             f"twice the {len(classes)} classes"
         )
     per_class = size // len(classes)
+    for c, count in zip(classes.tolist(), counts.tolist(), strict=True):
+        if count < per_class:
+            raise ValueError(f"pool of {size} images: {per_class} of class {c} asked for, there are {count}")
+
+
+def balanced_pool(labels: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw a pool with the same number of images of every class, without replacement.
+
+    `labels` is int64, N; the classes are the values that occur in it. Returns `size` indices into it, int64:
+    those of the lowest class first, ascending within a class. ValueErrors are those of `check_pool`.
+    """
+    check_pool(labels, size)
+    classes = labels.unique().tolist()
+    per_class = size // len(classes)
     chosen = []
     for c in classes:
         members = (labels == c).nonzero()[:, 0]
-        if len(members) < per_class:
-            raise ValueError(
-                f"pool of {size} images: {per_class} of class {c} asked for, there are {len(members)}"
-            )
         order = torch.randperm(len(members), generator=generator)[:per_class]
         chosen.append(members[order].sort().values)
     return torch.cat(chosen)

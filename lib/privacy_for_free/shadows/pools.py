@@ -43,19 +43,22 @@ def draw(
     """Draw a class-balanced pool of 2n images, and K random halves of it that are balanced too.
 
     images, labels   the training set: N x C x H x W and int64, N
-    ValueError where the set is too small, or sizes are odd (`data.membership`).
+    seed             the pool and the halves are drawn from generators of their own derived from it
+    classes          the number of classes; None for the largest label plus one
+
+    ValueError where the training set is too small for the pool, or a size is not even (`shadows.halves`).
     """
     chosen = balanced_pool(labels.cpu(), size, generator(seed, "pool"))
-    own = labels.cpu()[chosen]
-    membership = random_halves(shadows, own, generator(seed, "halves"))
+    of_pool = labels.cpu()[chosen]
+    membership = random_halves(shadows, of_pool, generator(seed, "halves"))
     device = images.device
     classes = int(labels.max()) + 1 if classes is None else classes
-    return Pool(images[chosen.to(device)], own.to(device), membership, chosen, classes)
+    return Pool(images[chosen.to(device)], of_pool.to(device), membership, chosen, classes)
 
 
 def in_initialisation(pool: Pool, initial: torch.Tensor) -> torch.Tensor:
     """Return bool, K x 2n: which pool images a set started from (`Condensed.initial`, K x classes x ipc)."""
-    found = torch.zeros_like(pool.membership)
+    started = torch.zeros_like(pool.membership)
     for k, chosen in enumerate(initial.cpu().flatten(1)):
-        found[k, chosen[chosen >= 0]] = True
-    return found
+        started[k, chosen[chosen >= 0]] = True
+    return started

@@ -1,7 +1,8 @@
 """Canaries: what LiRA says of the images that are easiest to find, for DM, its baseline, and DP-SGD."""
 
-from privacy_for_free.experiments.canaries import measure
+from privacy_for_free.experiments.canaries import design, measure
 from privacy_for_free.experiments.canaries.columns import COLUMNS
+from privacy_for_free.experiments.canaries.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -12,11 +13,13 @@ EXPERIMENT = Experiment(
     ),
     chapter="no_free_lunch",
     datasets=("fashion_mnist",),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=design.Design,
+    profiles=PROFILES,
     columns=COLUMNS,
-    tasks=measure.tasks,
-    run=measure.run_task,
+    tasks=design.tasks,
+    run=measure.run,
     resumable=True,
+    reduced=REDUCED,
+    kind=design.kind,
     order=8,
 )

@@ -1,7 +1,8 @@
 """Membership inference through the condenser: every shadow model's data is condensed anew."""
 
-from privacy_for_free.experiments.membership import chunks, measure
+from privacy_for_free.experiments.membership import chunks, design, measure
 from privacy_for_free.experiments.membership.columns import COLUMNS
+from privacy_for_free.experiments.membership.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Chunks, Experiment
 
 EXPERIMENT = Experiment(
@@ -10,12 +11,14 @@ EXPERIMENT = Experiment(
     summary="Membership inference through the condenser: every shadow model's data is condensed anew.",
     chapter="membership",
     datasets=("fashion_mnist", "cifar10", "fairface"),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=design.Design,
+    profiles=PROFILES,
     columns=COLUMNS,
-    tasks=measure.tasks,
-    run=measure.run_task,
+    tasks=design.tasks,
+    run=measure.run,
     resumable=True,
-    chunks=Chunks(chunks.chunks, chunks.run_chunk, chunks.assemble),
+    chunks=Chunks(chunks.split, chunks.run, chunks.assemble),
+    reduced=REDUCED,
+    kind=design.kind,
     order=4,
 )

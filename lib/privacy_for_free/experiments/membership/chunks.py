@@ -2,19 +2,17 @@
 
 A chunk is some of a release's K halves: their sets are condensed, and a network is trained on each. A set is
 bitwise what it is in the whole run, and so is a network, whoever shares the chunk. `assemble` puts the chunks
-of a task together as the checkpoint that `membership.run_task` would have left when its last network was
-trained; what `run_task` then does is attack.
+of a task together as the checkpoint that `measure.run` would have left when its last network was trained;
+what `measure.run` then does is attack.
 
 A chunk of distribution matching computes the features of the real batches for itself, which the whole run
 computes once for all sets; so a chunk has at least as many sets as make that half of its work. On a GPU
 networks are trained in stacks, and the last bits of a network depend on its stack: there a task stays whole.
 """
 
-import hashlib
 import itertools
 import math
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,186 +20,91 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from privacy_for_free import shadows
-from privacy_for_free.condensation import Condensed, Run, condense
-from privacy_for_free.condensation.loop import fingerprint
-from privacy_for_free.condensation.problem import Problem
-from privacy_for_free.core.checkpoint import save as save_state
-from privacy_for_free.core.randomness import derived_seed, generator
-from privacy_for_free.experiments.common import standardised
-from privacy_for_free.experiments.membership import measure as membership
-from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.condensation import Run
+from privacy_for_free.core import checkpoint as checkpoints
+from privacy_for_free.experiments.membership.design import Cell, Design, Task, cells, images_per_class
+from privacy_for_free.experiments.membership.inputs import Inputs, answers_path, draw_pool, sets_path
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
-SHADOWS = 16  # a chunk, or about as many
-SHADOWS_DSA = 4  # whose sets take long and share next to nothing
+MINIMUM_SHADOWS = 16  # per chunk, where there are so many
+MINIMUM_SHADOWS_DSA = 4  # whose sets take long and share next to nothing
 
 
 class Chunk(NamedTuple):
     """Shadows first .. last-1 of a cell."""
 
-    cell: membership.Cell
+    cell: Cell
     first: int
     last: int
 
 
-def chunks(
-    task: membership.Task, parameters: membership.Design, dataset: "Dataset", device: torch.device
-) -> list[Chunk]:
+def split(task: Task, design: Design, dataset: "Dataset", device: torch.device) -> list[Chunk]:
     """Return a task's chunks, in the order of its cells and shadows; none on a GPU."""
     if device.type != "cpu":
         return []
-    found = []
-    for cell in (membership.Cell(*cell) for cell in parameters.cells if cell[2] == task.ratio):
-        count = max(1, cell.shadows // _least(cell, parameters, len(dataset.classes)))
-        ends = [cell.shadows * part // count for part in range(count + 1)]
-        found += [Chunk(cell, first, last) for first, last in itertools.pairwise(ends)]
-    return found
+    chunks = []
+    for cell in cells(task, design):
+        count = max(1, cell.shadows // _minimum(cell, design, len(dataset.classes)))
+        ends = [cell.shadows * number // count for number in range(count + 1)]
+        chunks += [Chunk(cell, first, last) for first, last in itertools.pairwise(ends)]
+    return chunks
 
 
-def _least(cell: membership.Cell, parameters: membership.Design, classes: int) -> int:
+def _minimum(cell: Cell, design: Design, classes: int) -> int:
     """Return how many shadows a chunk has at least, where there are so many."""
     if cell.method == "dsa":
-        return SHADOWS_DSA
+        return MINIMUM_SHADOWS_DSA
     if cell.method != "dm":
-        return SHADOWS
+        return MINIMUM_SHADOWS
     # A step passes real images forward, two for each of a set's batch, for half of them are members; and a
     # set's own images forward and back, which costs as much as passing them forward three times.
-    own = 3 * membership.images_per_class(cell.ratio, parameters, classes)
-    return max(SHADOWS, math.ceil(2 * parameters.dm.batch_real / own))
+    passes = 3 * images_per_class(cell.ratio, design, classes)
+    return max(MINIMUM_SHADOWS, math.ceil(2 * design.dm.batch_real / passes))
 
 
-def run_chunk(
-    chunk: Chunk,
-    task: membership.Task,
-    parameters: membership.Design,
-    dataset: "Dataset",
-    seed: int,
-    device: torch.device,
+def run(
+    chunk: Chunk, task: Task, design: Design, dataset: "Dataset", seed: int, device: torch.device
 ) -> dict[str, object]:
     """Condense a chunk's sets and train on them.
 
-    Returns the `answers` of its networks and whether they are `right` (lists of tensors, as
-    `shadows.confidences` yields them), `seconds` of training, and the state `sets` of the condensation after
+    Returns the fields of `shadows.Answers` of its networks, and the state `sets` of the condensation after
     its last step, None for what is not iterated.
     """
-    cell, names = chunk.cell, tuple(range(chunk.first, chunk.last))
-    pool = _pool(cell, parameters, dataset, seed, device)
-    sets, state, training_sets = None, None, None
-    schedule = parameters.full_schedule
-    if cell.method != "full":
-        sets, state = _condensed(cell, names, pool, parameters, dataset, seed)
-        training_sets = [membership._hard(*sets.flat(k)) for k in range(len(names))]
-        schedule = parameters.schedule
-    network = networks.build("convnet", tuple(pool.images.shape[1:]), pool.classes, parameters.width)
-    began = time.perf_counter()
-    found = shadows.confidences(
-        network,
-        pool,
-        training_sets,
-        augmentation.published_for(schedule, dataset.name),
-        derived_seed(seed, "shadow networks", *cell[:3]),
-        names,
-        parameters.queries,
-    )
-    answers, right = map(list, zip(*found, strict=True))
-    return {"sets": state, "answers": answers, "right": right, "seconds": time.perf_counter() - began}
+    inputs = Inputs.of(chunk.cell, draw_pool(design, dataset, seed, device), design, dataset, seed)
+    names = range(chunk.first, chunk.last)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sets.checkpoint"
+        sets = inputs.release(Run(checkpoint=path), names)
+        state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+    return {"sets": state, **inputs.train_and_ask(sets, names)._asdict()}
 
 
 def assemble(
     chunks: Sequence[Chunk],
     found: Sequence[Mapping[str, object]],
-    parameters: membership.Design,
+    design: Design,
     dataset: "Dataset",
     seed: int,
     device: torch.device,
     checkpoint: Path,
 ) -> None:
-    """Write the checkpoint of a task all of whose chunks found this."""
-    of_cell: dict[membership.Cell, list[Mapping[str, object]]] = {}
-    for chunk, one in zip(chunks, found, strict=True):
-        of_cell.setdefault(chunk.cell, []).append(one)
-    for cell, parts in of_cell.items():
-        path = checkpoint.with_suffix(f".{cell.method}-{cell.init}.checkpoint")
+    """Write the checkpoints of a task whose chunks found this, in the order of the chunks."""
+    whole = draw_pool(design, dataset, seed, device)
+    results: dict[Cell, list[Mapping[str, object]]] = {}
+    for chunk, result in zip(chunks, found, strict=True):
+        results.setdefault(chunk.cell, []).append(result)
+    for cell, parts in results.items():
+        inputs = Inputs.of(cell, whole, design, dataset, seed)
         if parts[0]["sets"] is not None:
-            pool = _pool(cell, parameters, dataset, seed, device)
-            key = _fingerprint(cell, pool, parameters, dataset, seed)
-            state = _joined([one["sets"] for one in parts]) | {"key": key}
-            save_state(path.with_suffix(".sets.checkpoint"), state)
-        state = {
-            "key": hashlib.sha256(f"{cell} {parameters} {seed} {dataset.sha256}".encode()).hexdigest(),
-            "answers": [answer for one in parts for answer in one["answers"]],
-            "right": [right for one in parts for right in one["right"]],
-            "seconds": sum(one["seconds"] for one in parts),
-        }
-        save_state(path, state)
-
-
-def _pool(
-    cell: membership.Cell,
-    parameters: membership.Design,
-    dataset: "Dataset",
-    seed: int,
-    device: torch.device,
-) -> shadows.Pool:
-    images, _ = standardised(dataset, device)
-    labels, classes = dataset.train_labels.to(device), len(dataset.classes)
-    whole = shadows.draw(images, labels, parameters.pool, parameters.shadows, seed, classes)
-    return whole.first(cell.shadows)
-
-
-def _given(
-    cell: membership.Cell, parameters: membership.Design, dataset: "Dataset", seed: int, classes: int
-) -> tuple[int, object | None, torch.Generator]:
-    """Return what a release is condensed with besides images: ipc, settings, and the stream of its seed."""
-    ipc = membership.images_per_class(cell.ratio, parameters, classes)
-    settings = augmentation.published_for(getattr(parameters, cell.method, None), dataset.name)
-    return ipc, settings, generator(seed, "release", cell.method, cell.init, ipc)
-
-
-def _condensed(
-    cell: membership.Cell,
-    names: tuple[int, ...],
-    pool: shadows.Pool,
-    parameters: membership.Design,
-    dataset: "Dataset",
-    seed: int,
-) -> tuple[Condensed, dict | None]:
-    """Return some of a cell's sets, and the state after the last step where there are steps."""
-    ipc, settings, stream = _given(cell, parameters, dataset, seed, pool.classes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sets.checkpoint"
-        sets = condense(
-            cell.method,
-            pool.images,
-            pool.labels,
-            pool.membership[list(names)].to(pool.images.device),
-            ipc=ipc,
-            init=cell.init,
-            parameters=settings,
-            generator=stream,
-            classes=pool.classes,
-            names=names,
-            run=Run(checkpoint=path),
-        )
-        return sets, torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-
-
-def _fingerprint(
-    cell: membership.Cell,
-    pool: shadows.Pool,
-    parameters: membership.Design,
-    dataset: "Dataset",
-    seed: int,
-) -> str:
-    """Return the key of the checkpoint that the condensation of all of a cell's sets would leave."""
-    ipc, settings, stream = _given(cell, parameters, dataset, seed, pool.classes)
-    own = int(torch.randint(2**62, (), generator=stream))
-    inside = pool.membership.to(pool.images.device)
-    problem = Problem.of(pool.images, pool.labels, inside, ipc, cell.init, own, pool.classes)
-    method = {"kip": "kernel inducing points"}.get(cell.method, cell.method)
-    return fingerprint(method, problem, settings)
+            state = _joined([part["sets"] for part in parts]) | {"key": inputs.sets_key}
+            checkpoints.save(sets_path(checkpoint, cell), state)
+        shadows.Answers(
+            torch.cat([part["confidences"] for part in parts]),
+            torch.cat([part["correct"] for part in parts]),
+            sum(part["seconds"] for part in parts),
+        ).save(answers_path(checkpoint, cell), inputs.key)
 
 
 def _joined(states: Sequence[Mapping[str, object]]) -> dict[str, object]:
