@@ -2,25 +2,130 @@
 
 import hashlib
 import json
+import subprocess
 import sys
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from privacy_for_free import experiments
 from privacy_for_free.__main__ import main
 from privacy_for_free.core.errors import DivergenceError
-from privacy_for_free.experiments.linear_dm import measure as linear_dm
-from privacy_for_free.lab import provenance
+from privacy_for_free.experiments.linear_dm import EXPERIMENT as LINEAR
+from privacy_for_free.lab import provenance, settings
+from privacy_for_free.lab.store import largest
+
+SMALL = {"pools": (4,), "features": (2,), "sizes": ((12, 2),), "normals": 20_000, "chains": 50}
+SET = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
 
 
-def test_list_names_every_experiment(capsys):
+@pytest.fixture
+def linear(monkeypatch):
+    """Return a function that changes fields of linear_dm's declaration; its smoke profile is a small one."""
+    small = dict(LINEAR.profiles) | {"smoke": settings.change(LINEAR.profiles["smoke"], SMALL)}
+
+    def change(**fields):
+        changed = replace(LINEAR, profiles=small, **fields)
+        monkeypatch.setattr(sys.modules[LINEAR.module], "EXPERIMENT", changed)
+
+    change()
+    return change
+
+
+def test_list_names_every_experiment_in_the_books_order(capsys):
     assert main(["list"]) == 0
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == list(experiments.NAMES)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{experiment.name}: {experiment.summary}" for experiment in experiments.every()]
+    assert {line.split(":")[0] for line in lines} == set(experiments.NAMES)
 
 
-def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(linear_dm.PROFILES, "smoke", linear_dm.Design((4,), (2,), ((12, 2),), 20_000, 50))
+@pytest.mark.parametrize("command", [["list"], ["show", "membership"]])
+def test_a_reader_that_goes_away_ends_it_quietly(command):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "privacy_for_free", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    started.stdout.close()
+    assert started.stderr.read() == b""
+    started.stderr.close()
+    assert started.wait() == 141
+
+
+@pytest.mark.parametrize(
+    ("called", "says"),
+    [
+        ("/usr/bin/privacy-for-free", "usage: privacy-for-free "),
+        ("x/__main__.py", "usage: python -m privacy"),
+    ],
+)
+def test_usage_says_how_it_was_called(monkeypatch, capsys, called, says):
+    monkeypatch.setattr(sys, "argv", [called])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.startswith(says)
+
+
+def test_the_script_of_the_package_is_this_command(root):
+    text = (root / "pyproject.toml").read_text()
+    assert '[project.scripts]\nprivacy-for-free = "privacy_for_free.__main__:main"\n' in text
+
+
+def test_show_lists_the_settings_of_a_profile(capsys):
+    assert main(["show", "membership", "--profile", "laptop"]) == 0
+    expected = settings.table(experiments.get("membership").profiles["laptop"])
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert main(["show", "linear_dm"]) == 0
+    assert capsys.readouterr().out == f"{settings.table(LINEAR.profiles['smoke'])}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["nonsense"], "known are canaries"), (["scaling", "--profile", "x"], "known are smoke")],
+)
+def test_show_names_what_there_is(capsys, arguments, says):
+    assert main(["show", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_changed_settings_make_a_record_that_nothing_else_picks_up(tmp_path, capsys):
+    rest = ["--device", "cpu", "--results-dir", str(tmp_path)]
+    assert main(["run", "linear_dm", "--profile", "laptop", *SET, "--as", "wide", *rest]) == 0
+    table = tmp_path / "linear_dm" / "fashion_mnist_mini-wide.csv"
+    assert capsys.readouterr().out.splitlines()[0] == str(table)
+    meta = json.loads(table.with_suffix(".json").read_text())
+    assert meta["profile"] == "wide"
+    assert meta["parameters"] == settings.as_json(settings.change(LINEAR.profiles["laptop"], SMALL))
+    assert main(["run", "linear_dm", "--profile", "laptop", *SET, *rest]) == 0
+    name = f"fashion_mnist_mini-laptop_{settings.name_of(SMALL)}.csv"
+    assert Path(capsys.readouterr().out.splitlines()[0]).name == name
+    assert largest("linear_dm", "fashion_mnist_mini", tmp_path) is None
+    assert main(["run", "linear_dm", "--profile", "laptop", *SET[2:], "--as", "wide", *rest]) == 2
+    assert "made with another parameters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["linear_dm", "--set", "chain=3"], "chain 3: allowed are the names below\nWhat can be set:\n"),
+        (["linear_dm", "--set", "chains=many"], "chains 'many': allowed are whole numbers\nWhat can be set:"),
+        (["linear_dm", "--set", "chains"], "change 'chains': allowed are a name, an equals sign and a value"),
+        (["linear_dm", "--set", "chains=3", "--set", "chains=4"], "chains 3 and 4: allowed is one value"),
+        (["linear_dm", "--set", "chains=3", "--as", "paper"], "name 'paper': allowed are small letters"),
+        (["linear_dm", "--as", "wide"], "--as wide: allowed with --set only"),
+        (["all", "--set", "chains=3"], "--set and --as with all: name the experiment"),
+        (["all", "--as", "wide"], "--set and --as with all: name the experiment"),
+    ],
+)
+def test_changes_that_are_not_allowed_are_one_error_before_any_work(arguments, says, tmp_path, capsys):
+    assert main(["run", *arguments, "--results-dir", str(tmp_path), "--data-root", "no/such"]) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith("error: ")
+    assert captured.count("error: ") == 1
+    assert says in captured
+    assert not any(tmp_path.iterdir())
+
+
+def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, linear, capsys):
     command = ["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]
     assert main(command) == 0
     table = tmp_path / "linear_dm" / "fashion_mnist_mini-smoke.csv"
@@ -35,7 +140,7 @@ def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, monkeypatch, c
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nonsense"], "known are linear_dm"),
+        (["nonsense"], "known are canaries"),
         (["linear_dm", "--dataset", "nonsense"], "known are fashion_mnist_mini"),
         (["linear_dm", "--profile", "huge"], "known are smoke"),
         (["linear_dm", "--device", "tpu"], "known are auto"),
@@ -60,23 +165,22 @@ def test_mistakes_are_one_line_and_leave_nothing(arguments, says, tmp_path, caps
     assert not any(tmp_path.iterdir())
 
 
-def small(monkeypatch, *names):
+def small(monkeypatch, *names, run=None):
     """Keep a few experiments of two tasks, made up; return the list of the tasks that are run."""
-    grid = linear_dm.Design((4,), (2, 3), ((12, 2),), 20_000, 50)
-    for profile in ("smoke", "paper"):
-        monkeypatch.setitem(linear_dm.PROFILES, profile, grid)
-    monkeypatch.setattr(experiments, "NAMES", names)
-    monkeypatch.setattr(provenance, "source_sha256", lambda module: "s" * 64)
+    grid = settings.change(LINEAR.profiles["smoke"], SMALL | {"features": (2, 3)})
     ran = []
 
     def of_name(name):
-        def run_task(task, *rest):
+        def rows(task, *rest):
             ran.append((name, task.k))
-            return [dict.fromkeys(linear_dm.COLUMNS, task.k / 7)]
+            return [dict.fromkeys(LINEAR.column_names, task.k / 7)]
 
-        return SimpleNamespace(**vars(linear_dm) | {"NAME": name, "run_task": run_task})
+        does = (run or {}).get(name, rows)
+        return replace(LINEAR, name=name, profiles={"smoke": grid, "paper": grid}, run=does)
 
+    monkeypatch.setattr(experiments, "NAMES", names)
     monkeypatch.setattr(experiments, "get", of_name)
+    monkeypatch.setattr(provenance, "definitions_of", lambda roots: {"made:up": "0"})
     return ran
 
 
@@ -127,16 +231,10 @@ def test_all_refuses_a_record_that_does_not_fit_before_it_runs_any(tmp_path, mon
     ids=lambda error: type(error).__name__,
 )
 def test_what_stops_one_run_costs_no_other(tmp_path, monkeypatch, capsys, error):
-    small(monkeypatch, "one", "two")
-    plain = experiments.get
+    def stops(*_):
+        raise error
 
-    def stops(name):
-        module = plain(name)
-        if name == "one":
-            module.run_task = lambda *_: (_ for _ in ()).throw(error)
-        return module
-
-    monkeypatch.setattr(experiments, "get", stops)
+    small(monkeypatch, "one", "two", run={"one": stops})
     rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
     assert main(["run", "all", *rest]) == 2
     captured = capsys.readouterr()
@@ -147,11 +245,12 @@ def test_what_stops_one_run_costs_no_other(tmp_path, monkeypatch, capsys, error)
     assert json.loads((tmp_path / "two" / "fashion_mnist_mini-smoke.json").read_text())["complete"]
 
 
-def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, monkeypatch, capsys):
+def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, linear, monkeypatch, capsys):
     def diverge(*_):
         raise DivergenceError("dm: step 3: the loss is nan; lower the learning rate")
 
-    monkeypatch.setattr(linear_dm, "run_task", diverge)
+    monkeypatch.setattr(provenance, "definitions_of", lambda roots: {"made:up": "0"})
+    linear(run=diverge)
     assert main(["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]) == 2
     assert (
         capsys.readouterr().err.splitlines()[-1].endswith("step 3: the loss is nan; lower the learning rate")
@@ -166,10 +265,11 @@ def test_a_package_that_is_not_installed_is_one_line_that_names_it(tmp_path, mon
     assert "needs the package dp_accounting: pip install " in lines[0]
 
 
-def test_stopped_from_the_keyboard_is_one_line(tmp_path, monkeypatch, capsys):
+def test_stopped_from_the_keyboard_is_one_line(tmp_path, linear, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(linear_dm, "run_task", stop)
+    monkeypatch.setattr(provenance, "definitions_of", lambda roots: {"made:up": "0"})
+    linear(run=stop)
     assert main(["run", "linear_dm", "--device", "cpu", "--results-dir", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "stopped; finished tasks are kept"

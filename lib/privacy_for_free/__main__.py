@@ -1,50 +1,65 @@
-"""Run experiments without Jupyter: python -m privacy_for_free run linear_dm --dataset cifar10 ..."""
+"""Run experiments without Jupyter: privacy-for-free run linear_dm --dataset cifar10 ..."""
 
 import argparse
+import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 from privacy_for_free import data, experiments
 from privacy_for_free.core import devices
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.experiments import plan
-from privacy_for_free.lab import cluster
+from privacy_for_free.lab import cluster, settings
 from privacy_for_free.lab.experiment import PROFILES
 from privacy_for_free.lab.record import RESULTS, Record, RecordError, check_profile
-from privacy_for_free.lab.run import run
+from privacy_for_free.lab.run import designed, run
 
 FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError, CheckpointError)
+SCRIPT = "privacy-for-free"
 ALL = "all"
+STOPPED, PIPE_CLOSED = 130, 141  # exit statuses: what shells report for SIGINT and SIGPIPE
+
+Subparsers = argparse._SubParsersAction
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0, or 2 with one line on standard error for whatever the user can mend.
+    """Run the command; 0, or 2 with one error on standard error for whatever the user can mend.
 
-    130 where it is stopped from the keyboard: what was finished is kept.
+    130 where it is stopped from the keyboard: what was finished is kept. 141 where nobody reads its output
+    any more, as in `list | head -1`.
     """
-    chosen = _parser().parse_args(arguments)
-    if chosen.command == "list":
-        for experiment in experiments.every():
-            print(f"{experiment.name}: {experiment.summary}")
-        return 0
+    chosen = parser().parse_args(arguments)
     try:
-        with ExitStack() as stack:
-            workers = _checked(chosen, stack)
-            failed = (_run_all if chosen.experiment == ALL else _run)(chosen, workers)
+        failed = chosen.work(chosen)
+        sys.stdout.flush()
     except FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        failed = [error]
     except KeyboardInterrupt:
         print("stopped; finished tasks are kept", file=sys.stderr)
-        return 130
+        return STOPPED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return PIPE_CLOSED
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return 2 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m privacy_for_free", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; each command's namespace has `work`: namespace -> lines of what failed."""
+    called = Path(sys.argv[0]).name.startswith(SCRIPT)
+    whole = argparse.ArgumentParser(
+        prog=SCRIPT if called else "python -m privacy_for_free", description=__doc__
+    )
+    commands = whole.add_subparsers(dest="command", required=True)
+    for add in COMMANDS:
+        add(commands)
+    return whole
+
+
+def _add_run(commands: Subparsers) -> None:
     making = commands.add_parser(
         "run", help="run an experiment into a record, or go on with one that was cut off"
     )
@@ -59,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("--seed", type=int, default=0)
     making.add_argument("--device", default="auto", help=", ".join(devices.KNOWN))
     making.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="change a setting of the profile, for a record of its own; may be given several times "
+        "(`show` lists the settings)",
+    )
+    making.add_argument("--as", dest="name", help="name of the record with --set (default: made from it)")
+    making.add_argument(
         "--data-root", help="folder of the data sets (default: $PRIVACY_FOR_FREE_DATA, or data/)"
     )
     making.add_argument("--results-dir", default=str(RESULTS), help="folder of the records (%(default)s)")
@@ -68,25 +91,85 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--cluster", help="spread the tasks: local, or a Dask scheduler's address (tcp://host:8786)"
     )
-    making.add_argument("--workers", type=int, help="of cluster local (default: one a core)")
-    commands.add_parser("list", help="list the experiments")
-    return parser
+    making.add_argument("--workers", type=int, help="of cluster local (default: one per core)")
+    making.set_defaults(work=_run)
 
 
-def _checked(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | None:
-    """Return the cluster, if one is wanted; ValueError for what can be refused before any work."""
+def _add_list(commands: Subparsers) -> None:
+    listing = commands.add_parser("list", help="list the experiments")
+    listing.set_defaults(work=_list)
+
+
+def _add_show(commands: Subparsers) -> None:
+    showing = commands.add_parser("show", help="list the settings of an experiment, which --set changes")
+    showing.add_argument("experiment", help=", ".join(experiments.NAMES))
+    showing.add_argument("--profile", default="smoke", help=", ".join(PROFILES))
+    showing.set_defaults(work=_show)
+
+
+COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_run, _add_list, _add_show)
+
+
+def _list(chosen: argparse.Namespace) -> list[str]:
+    for experiment in experiments.every():
+        print(f"{experiment.name}: {experiment.summary}")
+    return []
+
+
+def _show(chosen: argparse.Namespace) -> list[str]:
+    experiment = experiments.get(chosen.experiment)
+    print(settings.table(experiment.profiles[check_profile(chosen.profile)]))
+    return []
+
+
+def _run(chosen: argparse.Namespace) -> list[str]:
+    _check_names(chosen)
+    changes = _changes(chosen)
+    with ExitStack() as stack:
+        workers = _workers(chosen, stack)
+        if chosen.experiment == ALL:
+            return _run_all(chosen, workers)
+        (dataset,) = chosen.dataset or ("fashion_mnist_mini",)
+        record = _record(chosen, workers, chosen.experiment, dataset, changes)
+        print(f"{record.path}\n{record.provenance()}")
+    return []
+
+
+def _check_names(chosen: argparse.Namespace) -> None:
+    """Raise ValueError for names there are not, and for what does not go together."""
     if chosen.experiment == ALL:
         if chosen.restart:
             raise ValueError("--restart with all: name the experiment whose record is to be made anew")
+        if chosen.set or chosen.name:
+            raise ValueError("--set and --as with all: name the experiment whose settings are to be changed")
     else:
         if chosen.experiment not in experiments.NAMES:
             known = ", ".join((*experiments.NAMES, ALL))
             raise ValueError(f"experiment {chosen.experiment!r}: known are {known}")
         if len(chosen.dataset or ()) > 1:
             raise ValueError(f"dataset {', '.join(chosen.dataset)}: several are allowed with {ALL} only")
+    if chosen.name is not None and not chosen.set:
+        raise ValueError(f"--as {chosen.name}: allowed with --set only, for a profile as it is has its name")
     for name in chosen.dataset or ():
         data.check_name(name)
     check_profile(chosen.profile)
+
+
+def _changes(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Return the changes of settings; ValueError for those that are not allowed."""
+    pairs = [settings.parse(text) for text in chosen.set or ()]
+    changes = dict(pairs)
+    for name in changes:
+        values = [repr(value) for other, value in pairs if other == name]
+        if len(values) > 1:
+            raise ValueError(f"--set {name} {' and '.join(values)}: allowed is one value for a name")
+    if changes:
+        designed(experiments.get(chosen.experiment), chosen.profile, changes, chosen.name)
+    return changes
+
+
+def _workers(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | None:
+    """Return the cluster, if one is wanted; ValueError for what can be refused before any work."""
     if chosen.cluster is None or chosen.device not in devices.KNOWN:  # workers may have what this host lacks
         devices.resolve(chosen.device)
     if chosen.cluster is None:
@@ -96,13 +179,6 @@ def _checked(chosen: argparse.Namespace, stack: ExitStack) -> cluster.Cluster | 
     return stack.enter_context(
         cluster.Cluster(chosen.cluster, chosen.workers, chosen.data_root, progress=True)
     )
-
-
-def _run(chosen: argparse.Namespace, workers: cluster.Cluster | None) -> list[str]:
-    (dataset,) = chosen.dataset or ("fashion_mnist_mini",)
-    record = _record(chosen, workers, chosen.experiment, dataset)
-    print(f"{record.path}\n{record.provenance()}")
-    return []
 
 
 def _run_all(chosen: argparse.Namespace, workers: cluster.Cluster | None) -> list[str]:
@@ -120,7 +196,11 @@ def _run_all(chosen: argparse.Namespace, workers: cluster.Cluster | None) -> lis
 
 
 def _record(
-    chosen: argparse.Namespace, workers: cluster.Cluster | None, experiment: str, dataset: str
+    chosen: argparse.Namespace,
+    workers: cluster.Cluster | None,
+    experiment: str,
+    dataset: str,
+    changes: Mapping[str, object] | None = None,
 ) -> Record:
     return run(
         experiments.get(experiment),
@@ -128,6 +208,8 @@ def _record(
         chosen.profile,
         seed=chosen.seed,
         device=chosen.device,
+        changes=changes,
+        name=chosen.name,
         results_dir=chosen.results_dir,
         restart=chosen.restart,
         workers=workers,
