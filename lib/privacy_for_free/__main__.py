@@ -8,15 +8,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from privacy_for_free import data, experiments
-from privacy_for_free.core import devices
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.errors import CheckpointError
-from privacy_for_free.experiments import plan
+from privacy_for_free.experiments import attesting, plan
 from privacy_for_free.lab import cluster, settings
+from privacy_for_free.lab.attest import AttestationError
 from privacy_for_free.lab.experiment import PROFILES
 from privacy_for_free.lab.record import RESULTS, Record, RecordError, check_profile
 from privacy_for_free.lab.run import designed, run
 
-FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError, CheckpointError)
+FAILURES = (
+    *(*plan.RECOVERABLE_ERRORS, data.DataError, RecordError),
+    *(CheckpointError, AttestationError),
+)
 SCRIPT = "privacy-for-free"
 ALL = "all"
 STOPPED, PIPE_CLOSED = 130, 141  # exit statuses: what shells report for SIGINT and SIGPIPE
@@ -107,7 +111,37 @@ def _add_show(commands: Subparsers) -> None:
     showing.set_defaults(work=_show)
 
 
-COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_run, _add_list, _add_show)
+def _add_attest(commands: Subparsers) -> None:
+    command = commands.add_parser(
+        "attest", help="show that today's code gives the numbers of records that older code made"
+    )
+    command.add_argument("experiment", help=f"{', '.join(experiments.NAMES)}, or {ALL}")
+    command.add_argument(
+        "--against", metavar="COMMIT", help="whose code (default: what made or last attested each record)"
+    )
+    command.add_argument(
+        "--sample", type=int, default=1, help="full tasks held against each record's lines (%(default)s)"
+    )
+    command.add_argument("--data-root", help="folder of the data sets")
+    command.add_argument("--results-dir", default=str(RESULTS), help="folder of the records (%(default)s)")
+    command.set_defaults(work=_attest)
+
+
+COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_run, _add_list, _add_show, _add_attest)
+
+
+def _attest(chosen: argparse.Namespace) -> list[str]:
+    if chosen.experiment != ALL:
+        validate.one_of("experiment", chosen.experiment, (*experiments.NAMES, ALL))
+    names = experiments.NAMES if chosen.experiment == ALL else (chosen.experiment,)
+    return attesting.attest_records(
+        chosen.results_dir,
+        names,
+        against=chosen.against,
+        sample=validate.whole("--sample", chosen.sample),
+        data_root=chosen.data_root,
+        say=lambda line: print(line, flush=True),
+    )
 
 
 def _list(chosen: argparse.Namespace) -> list[str]:
