@@ -21,6 +21,14 @@ class Interval(NamedTuple):
         """Half the interval's length: an error bar."""
         return (self.high - self.low) / 2
 
+    def shifted(self, by: float) -> "Interval":
+        """Return the interval of the value plus a constant.
+
+        >>> Interval(-2.0, -4.0, 1.0).shifted(5.0)
+        Interval(value=3.0, low=1.0, high=6.0)
+        """
+        return Interval(*(number + by for number in self))
+
     def __str__(self) -> str:
         """As a table shows it: value [low, high], with signs.
 
