@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from privacy_for_free.attacks import evaluation, lira, roc
+from privacy_for_free.attacks import evaluation, lira, released_images, roc
 from privacy_for_free.attacks.confidences import logit_scaled_confidence, loss
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.shadows.halves import random_halves
@@ -162,3 +162,36 @@ def test_examples_in_all_or_no_models_are_left_out():
         evaluation.usable(membership[:3])
     with pytest.raises(ValueError, match="no example is in and out of 4 of 4 models"):
         evaluation.usable(membership[:4])
+
+
+def test_the_columns_of_an_outcome():
+    statistics, membership = planted(1.0, 16, 100)
+    found = evaluation.evaluate(ATTACKS["loss"], statistics, membership, everyone(membership))["all"]
+    columns = found.columns()
+    assert columns["shadows"] == 16
+    assert columns["members"] == columns["nonmembers"] == 800
+    assert (columns["advantage"], columns["advantage_low"], columns["advantage_high"]) == found.advantage
+    assert columns["tpr_at_fpr_1e-3"] == found.tpr.value
+    assert (columns["tpr_low"], columns["tpr_high"]) == (found.tpr.low, found.tpr.high)
+    assert (columns["tpr_bootstrap_low"], columns["tpr_bootstrap_high"]) == found.tpr_bootstrap
+    rates = [float(text) for text in columns["roc"].split()]
+    np.testing.assert_allclose(rates, found.curve, rtol=1e-7)
+    assert len(rates) == len(evaluation.FPRS) == 17
+
+
+def test_attempts_on_networks_and_on_released_images():
+    confidences = torch.zeros(4, 6, dtype=torch.float64)
+    names = [attempt.name for attempt in evaluation.on_networks(confidences)]
+    assert names == ["loss", "lira_online", "lira_online_fixed", "lira_offline", "lira_offline_fixed"]
+    stream = generator(0, "released")
+    images, labels = torch.rand((6, 1, 2, 2), generator=stream), torch.arange(6) % 2
+    released = images[:2].view(1, 2, 1, 1, 2, 2).expand(4, -1, -1, -1, -1, -1)  # an image of each class
+    attempts = evaluation.on_released_images(images, labels, released)
+    assert {attempt.attacked for attempt in attempts} == {"synthetic_set"}
+    names = [attempt.name for attempt in attempts]
+    assert names == ["nearest", "nearest_lira_online", "tracing", "tracing_lira_online"]
+    membership = torch.tensor([True, False]).repeat(4, 3)
+    raw = attempts[0].attack(attempts[0].statistics, membership)
+    assert torch.equal(raw, released_images.nearest(images, labels, released))
+    assert (raw[:, :2] == 0).all()
+    assert (raw[:, 2:] < 0).all()

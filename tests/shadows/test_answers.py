@@ -1,55 +1,16 @@
-"""Pool, releases and trained shadows: who is a member, and the same bits however the work is shared."""
+"""Trained shadows and their answers: the same bits however the work is shared, and when it was cut off."""
 
 import pytest
 import torch
 
 from privacy_for_free import shadows
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
-from privacy_for_free.condensation import dm
-from privacy_for_free.core.randomness import generator
+from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.nets import networks, training
+from privacy_for_free.shadows.answers import Answers, stacked
 
 SCHEDULE = training.Schedule(epochs=3, learning_rate=0.05, batch=16)
 NETWORK = networks.ConvNet(1, 8, 2, 4)
-
-
-def training_set(count=200):
-    labels = torch.arange(count) % 2
-    images = torch.rand((count, 1, 8, 8), generator=generator(0, "images")) + labels[:, None, None, None]
-    return images, labels
-
-
-@pytest.fixture(scope="module")
-def pool():
-    return shadows.draw(*training_set(), 80, 6, seed=0)
-
-
-def test_halves_are_balanced_and_say_where_images_come_from(pool):
-    images, labels = training_set()
-    assert torch.equal(pool.images, images[pool.indices])
-    assert torch.equal(pool.labels, labels[pool.indices])
-    assert pool.membership.shape == (6, 80)
-    assert (pool.membership.sum(1) == 40).all()
-    assert (pool.membership.sum(0) == 3).all()
-    assert (pool.membership[:, pool.labels == 0].sum(1) == 20).all()
-    few = pool.first(4)
-    assert torch.equal(few.membership, pool.membership[:4])
-    for wrong in (0, 7):
-        with pytest.raises(ValueError, match=f"{wrong} shadows: allowed are 1 to 6"):
-            pool.first(wrong)
-
-
-def test_releases_are_made_of_members_only(pool):
-    sets = shadows.release(pool, "random_subset", "real", 3, None, 0)
-    inside = shadows.in_initialisation(pool, sets.initial)
-    assert (inside.sum(1) == 6).all()
-    assert (inside <= pool.membership).all()
-    for k in range(6):
-        released = sets.images[k].flatten(0, 1)
-        assert torch.equal(released.sort(0).values, pool.images[inside[k]].sort(0).values)
-    own = dm.DM(iterations=1, batch_real=8, width=4)
-    noise = shadows.release(pool, "dm", "noise", 3, own, 0)
-    assert not shadows.in_initialisation(pool, noise.initial).any()
 
 
 def close(found, wanted):
@@ -97,18 +58,102 @@ def test_same_bits_in_workers_and_in_parts(pool):
 def test_stacked_as_on_a_gpu(pool, monkeypatch):
     sets = [shadows.release(pool, "random_subset", "real", 4, None, 0).flat(k) for k in range(6)]
     whole, _ = answers(pool, sets, range(6), workers=1)
-    monkeypatch.setattr(shadows, "STACK_BYTES", 2 * sets[0][0].numel() * 4)
+    monkeypatch.setattr("privacy_for_free.shadows.answers.STACK_BYTES", 2 * sets[0][0].numel() * 4)
     jobs = [(k, *sets[k]) for k in range(6)]
-    found = list(shadows._stacked(NETWORK, pool, jobs, SCHEDULE, 3, ("identity",)))
+    found = list(stacked(NETWORK, pool, jobs, SCHEDULE, 3))
     close(torch.stack([answer for answer, _ in found]), whole)
-    assert not list(shadows._stacked(NETWORK, pool, [], SCHEDULE, 3, ("identity",)))
+    assert not list(stacked(NETWORK, pool, [], SCHEDULE, 3))
 
 
-def test_bad_queries_and_failing_workers(pool):
+def test_bad_queries_and_failing_workers(pool, training_set):
     with pytest.raises(ValueError, match="known are identity, flip, one or more"):
         answers(pool, None, [0], queries=("rotate",))
     with pytest.raises(ValueError, match="one or more"):
         answers(pool, None, [0], queries=())
-    images, labels = training_set(4)
+    images, labels = (values[:4] for values in training_set)
     with pytest.raises(ValueError, match="labels"):  # from a worker, as from this process
         answers(pool, [(images, labels.float())] * 2, [0, 1], workers=2)
+
+
+def saying(names):
+    """Answers of networks that say their own name, three images each."""
+    for name in names:
+        yield torch.full((3, 1), float(name), dtype=torch.float64), torch.tensor([True, False, name % 2 == 0])
+
+
+def test_gathered_answers_are_in_order():
+    found = shadows.gather(saying, range(4))
+    assert found.confidences[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert found.confidences.shape == (4, 3, 1)
+    assert found.correct[:, 2].tolist() == [True, False, True, False]
+    assert found.seconds >= 0
+
+
+def test_a_gathering_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr("privacy_for_free.shadows.answers.SAVE_SECONDS", -1.0)
+    path, asked = tmp_path / "answers.checkpoint", []
+
+    def dies(names):
+        asked.append(list(names))
+        yield from saying(names[:2])
+        raise KeyboardInterrupt
+
+    keep = {"checkpoint": path, "key": "k"}
+    with pytest.raises(KeyboardInterrupt):
+        shadows.gather(dies, range(4), **keep)
+    with pytest.raises(CheckpointError, match="begun with other data"):
+        shadows.gather(saying, range(4), checkpoint=path, key="other")
+
+    def noted(names):
+        asked.append(list(names))
+        yield from saying(names)
+
+    found = shadows.gather(noted, range(4), **keep)
+    assert torch.equal(found.confidences, shadows.gather(saying, range(4)).confidences)
+    again = shadows.gather(noted, range(4), **keep)
+    assert asked == [[0, 1, 2, 3], [2, 3], []]
+    assert again.seconds >= found.seconds > 0
+    assert torch.equal(again.correct, found.correct)
+
+
+def test_a_kill_costs_what_was_done_since_the_last_save(tmp_path, monkeypatch):
+    saves = []
+    monkeypatch.setattr(Answers, "save", lambda found, path, key: saves.append(len(found.correct)))
+    shadows.gather(saying, range(4), checkpoint=tmp_path / "answers.checkpoint", key="k")
+    assert saves == [4]  # SAVE_SECONDS have not passed before the end
+
+
+def test_train_and_ask_resumes_bitwise(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("privacy_for_free.shadows.answers.SAVE_SECONDS", -1.0)
+    sets = [shadows.release(pool, "random_subset", "real", 4, None, 0).flat(k) for k in range(6)]
+    expected, right = answers(pool, sets, range(6), workers=1)
+    path, train, trained = tmp_path / "answers.checkpoint", training.train, []
+
+    def killed(*given):
+        trained.append(given[-1])
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    monkeypatch.setattr(training, "train", killed)
+    given = (NETWORK, pool, sets, SCHEDULE, 3, range(6))
+    with pytest.raises(KeyboardInterrupt):
+        shadows.train_and_ask(*given, checkpoint=path, key="k")
+    found = shadows.train_and_ask(*given, checkpoint=path, key="k")
+    assert trained == [0, 1, 2, 3, 3, 4, 5]
+    assert torch.equal(found.confidences, expected)
+    assert torch.equal(found.correct, right)
+
+
+def test_saved_answers_are_gathered_without_work(tmp_path):
+    whole = shadows.gather(saying, range(4))
+    path = tmp_path / "answers.checkpoint"
+    whole.save(path, "k")
+
+    def nothing(names):
+        assert len(names) == 0
+        yield from ()
+
+    found = shadows.gather(nothing, range(4), checkpoint=path, key="k")
+    assert torch.equal(found.confidences, whole.confidences)
+    assert found.seconds >= whole.seconds

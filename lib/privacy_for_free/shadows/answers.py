@@ -97,21 +97,23 @@ def gather(
     CheckpointError where the checkpoint is another's or cannot be written; other errors are those of `ask`.
     """
     gathered: list[tuple[torch.Tensor, torch.Tensor]] = []
-    before, began = 0.0, time.perf_counter()
+    seconds = 0.0
     if checkpoint and checkpoint.exists():
         state = checkpoints.load(checkpoint, key)
         gathered = list(zip(state["confidences"], state["correct"], strict=True))
-        before = state["seconds"]
-    saved, first = began, len(gathered)
+        seconds = state["seconds"]
+    first, before, began = len(gathered), seconds, time.perf_counter()
+    saved = began
     remaining = names[first:]
     steps = progress.bar(remaining, len(names), checkpoint is not None, label, first)
     for _, answer in zip(steps, ask(remaining), strict=True):
         gathered.append(answer)
+        seconds = before + time.perf_counter() - began
         due = time.perf_counter() - saved > SAVE_SECONDS or len(gathered) == len(names)
         if checkpoint and due:
-            _stacked_answers(gathered, before + time.perf_counter() - began).save(checkpoint, key)
+            _stacked_answers(gathered, seconds).save(checkpoint, key)
             saved = time.perf_counter()
-    return _stacked_answers(gathered, before + time.perf_counter() - began)
+    return _stacked_answers(gathered, seconds)
 
 
 def _stacked_answers(gathered: Sequence[tuple[torch.Tensor, torch.Tensor]], seconds: float) -> Answers:
