@@ -2,12 +2,12 @@
 
 Random images of CIFAR-10's shape, ten classes, float32. Both do the whole of an iteration: draw a network, an
 augmentation and real images, match, update the pixels. The reference is the published algorithm as the
-authors' code runs it: one set, one class a forward pass, torch's modules, no compiler. A set of the reference
-costs the same whatever K is, so K sets cost K times that. Ours runs all sets at once: each set is a random
-half of the pool and sees, on average, as many of its own real images a class and iteration as the reference
-(256, the default). One set is the whole pool. Operations are those of the convolutions on the images that
-pass: one forward pass of a real image, a forward and a backward pass (with respect to the pixels) of a
-synthetic one. The ceiling is this machine's best convolution, timed here. Times are the least of three;
+authors' code runs it: one set, one class per forward pass, torch's modules, no compiler. A set of the
+reference costs the same whatever K is, so K sets cost K times that. Ours runs all sets at once: each set is a
+random half of the pool and sees, on average, as many of its own real images per class and iteration as the
+reference (256, the default). One set is the whole pool. Operations are those of the convolutions on the
+images that pass: one forward pass of a real image, a forward and a backward pass (with respect to the pixels)
+of a synthetic one. The ceiling is this machine's best convolution, timed here. Times are the least of three;
 compiling, about a minute, is left out. The last line is of kernel_inducing_points.py, which says more.
 """
 
@@ -88,8 +88,8 @@ def ours(sets: int, ipc: int, width: int, batch: int) -> tuple[float, int]:
 
 
 def main(width: int = 128, batch: int = 256) -> None:
-    """Print seconds an iteration and a set, the ratio to the reference, and the share of the ceiling."""
-    print(f"{provenance.machine(torch.device('cpu'))}; width {width}, {batch} real images a class and set")
+    """Print seconds per iteration and per set, the ratio to the reference, and the share of the ceiling."""
+    print(f"{provenance.machine(torch.device('cpu'))}; width {width}, {batch} real images per class and set")
     ceiling = convolution_ceiling()
     forward = dm.networks.build("convnet", (3, 32, 32), CLASSES, width).operations
     for ipc, numbers in SETS.items():
@@ -108,7 +108,7 @@ def main(width: int = 128, batch: int = 256) -> None:
 def line(label: str, taken: float, sets: int, alone: float, share: float) -> None:
     """Print one row."""
     print(
-        f"{label:28s} {taken:7.3f} s an iteration, {taken / sets:7.4f} s a set: "
+        f"{label:28s} {taken:7.3f} s per iteration, {taken / sets:7.4f} s per set: "
         f"{alone * sets / taken:6.1f} x, {share:4.0%} of the ceiling",
         flush=True,
     )

@@ -5,7 +5,7 @@ written plainly: every set on its own, one class after the other, a batch of 256
 compiler. Ours is the library's, plain and compiled, for one set of all images and for many sets that each
 hold about half of them (a reference of many sets costs that many times one). The ceiling is the largest
 convolution of the network, at full width and channels last, timed here. A step's arithmetic is counted as the
-published loop would do it: 3 forward passes a real or training image, 9 a matched synthetic one.
+published loop would do it: 3 forward passes per real or training image, 9 per matched synthetic one.
 """
 
 import sys
@@ -52,7 +52,7 @@ def reference_epoch(theta: dict, images: torch.Tensor, labels: torch.Tensor) -> 
 
 
 def problem_of(sets: int, ipc: int) -> Problem:
-    """Return random images, 600 a class; one set holds all, of many sets each about half."""
+    """Return random images, 600 per class; one set holds all, of many sets each about half."""
     stream = generator(0, "images")
     images, labels = torch.randn((6000, 3, 32, 32), generator=stream), torch.arange(6000) % 10
     membership = None if sets == 1 else torch.rand((sets, 6000), generator=stream) < 0.5
@@ -69,13 +69,13 @@ def report(label: str, taken: float, reference: float, operations: float, top: f
 
 
 def main(widths: list[int], ipcs: list[int], sets: int = 16) -> None:
-    """Print both, for each width and number of images a class."""
+    """Print both, for each width and number of images per class."""
     print(provenance.machine(torch.device("cpu")))
     top = convolution_ceiling()
     print(f"ceiling {top / 1e9:.0f} GFLOP/s on {torch.get_num_threads()} threads; % are shares of it")
     for width in widths:
         for ipc in ipcs:
-            print(f"width {width}, {ipc} images a class")
+            print(f"width {width}, {ipc} images per class")
             alone = problem_of(1, ipc)
             images = initialise(alone)[0]
             plain = GradientMatching(width=width, augmentation="", inner_loop=1)

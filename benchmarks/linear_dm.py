@@ -6,35 +6,31 @@ Each part is held against what this machine reaches in the plainest loop of its 
 normals into a buffer, summing an array that does not fit the cache, and a large matrix product.
 """
 
-import time
+from collections.abc import Callable
 
 import torch
 
+from privacy_for_free.core import roofline
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.lab import provenance
 from privacy_for_free.theory import linear
 
+CPU = torch.device("cpu")
 
-def seconds(work, repeats: int = 7) -> float:
-    """Return the median time of a call after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return sorted(times)[repeats // 2]
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the median time of a call."""
+    return roofline.timed(work, 7, CPU).median
 
 
 def main() -> None:
     """Print the ceilings, then the share of them that the check's hot path reaches."""
-    print(provenance.machine(torch.device("cpu")))
+    print(provenance.machine(CPU))
     stream = generator(0, "benchmark")
     buffer = torch.empty(8_000_000, dtype=torch.float64)
-    square = torch.randn((1500, 1500), generator=stream, dtype=torch.float64)
     normals = buffer.numel() / seconds(lambda: buffer.normal_(generator=stream))
     bandwidth = buffer.numel() * 8 / seconds(buffer.sum)
-    flops = 2 * 1500**3 / seconds(lambda: square @ square)
+    flops = roofline.product_ceiling(torch.float64, CPU, repeats=7)
     print(f"ceilings: {normals / 1e6:.0f} M normals/s, {bandwidth / 1e9:.1f} GB/s, {flops / 1e9:.0f} GFLOP/s")
     for k, d in ((8, 784), (64, 784), (64, 3072)):
         chains = max(1, 4_000_000 // (k * d))

@@ -1,12 +1,12 @@
 """How fast shadows are attacked, trained and asked: python benchmarks/membership.py [quick]
 
-1. Scores of all K targets on N examples by online LiRA: one vectorised pass a target (the 63 other models'
+1. Scores of all K targets on N examples by online LiRA: one vectorised pass per target (the 63 other models'
    means and variances, anew for each) against privacy_for_free.attacks.lira, which subtracts each
    target from sums over all. Bytes are what the arithmetic must read and write at least once, held against
    this machine's rate of copying memory.
 2. Training K networks on K small sets and asking each about the pool: a plain sequential loop (torch.nn
    modules, not compiled, all threads, as published) against ours with one thread, all threads, compiled, and
-   with a process a core: the cost of one more network, and of what comes before the first (starting, and
+   with a process per core: the cost of one more network, and of what comes before the first (starting, and
    loading what was compiled before). On a GPU networks are stacked.
 
 `quick` takes fewer networks and a smaller pool.
@@ -23,9 +23,10 @@ from privacy_for_free import shadows
 from privacy_for_free.attacks import lira
 from privacy_for_free.core.devices import usable_cores
 from privacy_for_free.core.randomness import generator
+from privacy_for_free.core.roofline import copy_ceiling
 from privacy_for_free.lab import provenance
 from privacy_for_free.nets.networks import ConvNet
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.shadows.halves import random_halves
 
 WIDTH, SET, EPOCHS = 16, 100, 100
@@ -59,12 +60,10 @@ def attacks(K: int, N: int) -> None:
     a_pass_a_target(values, membership)
     slow = time.perf_counter() - began
     fast = least(lambda: lira.scores(values, membership))
-    block = torch.zeros(2**26)
-    copy = torch.empty_like(block)
-    rate = 2 * block.nbytes / least(lambda: copy.copy_(block))
+    rate = copy_ceiling(torch.device("cpu"))
     needed = (2 * values.nbytes + membership.nbytes) / rate
     print(f"\nscores, {K} targets, {N:,} examples")
-    print(f"  one pass a target  {slow:8.2f} s")
+    print(f"  pass per target    {slow:8.2f} s")
     print(f"  masked sums        {fast:8.2f} s   {slow / fast:.0f} times faster")
     print(
         f"  to read and write everything once, at {rate / 1e9:.1f} GB/s: {needed:.3f} s, {needed / fast:.0%}"
@@ -80,7 +79,7 @@ def shadow_networks(K: int, N: int, device: torch.device) -> None:
     sets = [shadows.release(pool, "random_subset", "real", SET // 10, None, 0).flat(k) for k in range(K)]
     network = ConvNet(3, 32, 10, WIDTH)
     print(f"\n{K} networks of width {WIDTH}: {EPOCHS} epochs of {SET} images, then {N:,} images asked")
-    print("                              s a network   times faster   s before the first")
+    print("                              s per network times faster   s before the first")
 
     def sequential() -> None:
         for x, y in sets:

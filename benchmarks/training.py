@@ -16,7 +16,8 @@ from torch import nn
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.lab import provenance
 from privacy_for_free.nets.networks import ConvNet
-from privacy_for_free.nets.training import Schedule, accuracy, train
+from privacy_for_free.nets.schedule import Schedule
+from privacy_for_free.nets.training import accuracy, train
 
 BATCH = 256
 TEST = 512
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def row(name: str, network: ConvNet, times: list[float], count: int, passes: int, reached: float) -> None:
-    """Print images a second of the three ways, ratios to the plain loop, and shares of the ceiling."""
+    """Print images per second of the three ways, ratios to the plain loop, and shares of the ceiling."""
     rates = [count / t for t in times]
     share = [passes * network.operations * rate / reached for rate in rates]
     print(

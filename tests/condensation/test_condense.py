@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from privacy_for_free.condensation import METHODS, condense, default_parameters
+from privacy_for_free.condensation import METHODS, Run, condense, default_parameters
 from privacy_for_free.condensation.problem import class_counts
 from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
 
 ITERATIVE = ("dm", "dc", "dsa", "kip")
 QUICK = {
@@ -107,7 +108,7 @@ def test_a_set_does_not_know_who_shares_the_run(method):
         (
             "random_subset",
             {"parameters": default_parameters("dm")},
-            "for method 'random_subset': allowed are none",
+            "for method 'random_subset': allowed are .*RandomSubset",
         ),
         ("herding", {"init": "noise"}, "init 'noise' for method 'herding'.*allowed is real"),
         ("dc", {"parameters": default_parameters("dsa")}, "augmentation .* for method 'dc'"),
@@ -123,3 +124,90 @@ def test_a_set_does_not_know_who_shares_the_run(method):
 def test_one_error_before_any_work(method, options, message):
     with pytest.raises(ValueError, match=message):
         run(method, *pool(), **({"parameters": quick(method)} if method in METHODS else {}) | options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_alone_are_the_method(method):
+    """condense(images, labels, membership, method=DM(...)): bitwise what the name with settings gives."""
+    images, labels = pool()
+    membership = torch.ones((2, 40), dtype=torch.bool)
+    membership[0, :2] = membership[1, -2:] = False
+    named = run(method, images, labels, membership)
+    options = {"ipc": 2, "generator": generator(0, "run")}
+    found = condense(images, labels, membership, method=quick(method), **options)
+    for part in ("images", "labels", "initial", "loss", "steps"):
+        assert torch.equal(getattr(found, part), getattr(named, part))
+
+
+def test_a_name_stands_for_the_published_settings():
+    images, labels = pool()
+    by_name = condense("random_subset", images, labels, ipc=2, generator=generator(0, "run"))
+    by_keyword = condense(images, labels, method="random_subset", ipc=2, generator=generator(0, "run"))
+    assert torch.equal(by_name.images, by_keyword.images)
+
+
+@pytest.mark.parametrize("method", ITERATIVE)
+def test_a_start_may_be_given_as_numbers_of_images(method):
+    """From the images that the initialisation would have chosen, it is the run with it."""
+    images, labels = pool()
+    usual = run(method, images, labels)
+    given = run(method, images, labels, start=usual.initial)
+    assert torch.equal(given.initial, usual.initial)
+    assert torch.equal(given.images, usual.images)
+    other = torch.tensor([[[0, 2], [1, 3]]])
+    found = run(method, images, labels, start=other, run=Run(snapshots=(0,)))
+    assert torch.equal(found.initial, other)
+    assert torch.equal(found.snapshots[0], images[other])
+
+
+@pytest.mark.parametrize("method", ITERATIVE)
+def test_a_start_may_be_given_as_images(method):
+    images, labels = pool()
+    usual = run(method, images, labels)
+    before = images[usual.initial]
+    given = run(method, images, labels, start=before)
+    assert torch.equal(given.images, usual.images)
+    assert bool((given.initial == -1).all())  # whose images they are is not known
+    assert torch.equal(before, images[usual.initial])  # and what was given is left as it was
+
+
+def test_dm_takes_its_features_from_a_network_that_is_given():
+    images, labels = pool(size=32)
+    settings = quick("dm")
+    same = networks.build("convnet", images.shape[1:], 2, settings.width)
+    assert torch.equal(run("dm", images, labels, network=same).images, run("dm", images, labels).images)
+    other = networks.build("convnet", images.shape[1:], 2, settings.width + 1)
+    wider = dataclasses.replace(settings, width=settings.width + 1)
+    given = run("dm", images, labels, network=other)
+    assert torch.equal(given.images, run("dm", images, labels, parameters=wider).images)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (torch.zeros((1, 2, 3), dtype=torch.int64), r"start torch.int64 \(1, 2, 3\): allowed .*\(1, 2, 2\)"),
+        (torch.zeros((1, 2, 2, 1, 8, 8)), r"start torch.float32 .*: allowed .*\(1, 2, 2, 1, 28, 28\)"),
+        (torch.zeros((1, 2, 2), dtype=torch.int32), "start torch.int32 .*: allowed are int64 from 0 to 39"),
+        (
+            torch.zeros((1, 2, 2, 1, 28, 28)).double(),
+            "start torch.float64 .*: allowed are finite",
+        ),
+        (torch.full((1, 2, 2), 40), "start torch.int64 .*: allowed are int64 from 0 to 39"),
+        (torch.full((1, 2, 2), -1), "start torch.int64 .*: allowed are int64 from 0 to 39"),
+        (torch.full((1, 2, 2, 1, 28, 28), torch.nan), "start torch.float32 .*: allowed are finite"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(start, message):
+    with pytest.raises(ValueError, match=message):
+        run("dm", *pool(), start=start)
+
+
+def test_settings_beside_settings_and_what_is_no_method_are_refused():
+    images, labels = pool()
+    options = {"generator": generator(0, "run")}
+    with pytest.raises(ValueError, match=r"parameters .* beside method .*: allowed is one of the two"):
+        condense(images, labels, method=quick("dm"), parameters=quick("dm"), **options)
+    with pytest.raises(ValueError, match="method 3: allowed are settings of a method, or dm, dc, dsa"):
+        condense(images, labels, method=3, **options)
+    with pytest.raises(ValueError, match=r"init 'noise' for method 'herding'.*allowed is real"):
+        condense(images, labels, method=quick("herding"), init="noise", **options)

@@ -140,7 +140,7 @@ def test_marginally_a_set_sees_what_a_run_alone_sees():
     parameters = dataclasses.replace(SMALL, batch_real=5, extractor="linear", width=6, augmentation="")
     matcher = dm.Matcher(Problem.of(images, labels, membership, 1, "noise", 0), parameters)
     rows, seen = dict.fromkeys(range(40), 0), 0
-    monkey = matcher._means_of_real
+    monkey = matcher.means_of_real
 
     def spy(batches, embed):
         nonlocal seen
@@ -154,7 +154,7 @@ def test_marginally_a_set_sees_what_a_run_alone_sees():
         seen += 1
         return targets, present
 
-    matcher._means_of_real = spy
+    matcher.means_of_real = spy
     start = torch.zeros((2, 2, 1, 3, 8, 8), dtype=torch.float64)
     for index in range(400):
         matcher.loss_and_gradient(index, start)

@@ -191,7 +191,7 @@ def test_each_set_gets_a_uniform_sample_of_its_own_members():
     matcher, draws = Matcher(problem, replace(SMALL, batch_real=4)), 2000
     frequency = torch.zeros(3, len(problem.of_class[1]))
     for index in range(draws):
-        indices, weights = matcher._order(index, 0, 1)
+        indices, weights = matcher.order(index, 0, 1)
         assert_close(weights.sum(1), torch.ones(3).double())
         assert torch.equal((weights > 0).sum(1), torch.full((3,), 4))
         frequency[:, torch.searchsorted(problem.of_class[1], indices)] += weights > 0

@@ -130,21 +130,20 @@ def test_bad_intervals(name, value):
 CONDENSE = """
 import os, signal, sys
 import torch
-from privacy_for_free.condensation import Run, condense, default_parameters
-import dataclasses
+from privacy_for_free.condensation import Run, condense, dm
 from privacy_for_free.core.randomness import generator
 checkpoint, kill_at, out = sys.argv[1:]
-draw = distribution_matching.Matcher.loss_and_gradient
+draw = dm.Matcher.loss_and_gradient
 def maybe(self, index, images):
     if index == int(kill_at):
         os.kill(os.getpid(), signal.SIGKILL)
     return draw(self, index, images)
-distribution_matching.Matcher.loss_and_gradient = maybe
+dm.Matcher.loss_and_gradient = maybe
 images = torch.randn((40, 1, 8, 8), generator=generator(0, "pool"))
-parameters = dataclasses.replace(default_parameters("dm"), iterations=12, width=8, batch_real=8)
+method = dm.DM(iterations=12, width=8, batch_real=8)
 membership = torch.rand((3, 40), generator=generator(0, "members")) < 0.8
 membership[:, :8] = True
-found = condense("dm", images, torch.arange(40) % 2, membership, ipc=2, parameters=parameters,
+found = condense(images, torch.arange(40) % 2, membership, method=method, ipc=2,
                  generator=generator(1, "run"), run=Run(checkpoint, every=5))
 torch.save([found.images, found.loss], out)
 """

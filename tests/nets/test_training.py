@@ -10,7 +10,8 @@ from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import augmentation, training
 from privacy_for_free.nets.networks import MLP, ConvNet, Linear
-from privacy_for_free.nets.training import Schedule, accuracy, select, train, train_many
+from privacy_for_free.nets.schedule import Schedule
+from privacy_for_free.nets.training import accuracy, select, train, train_many
 
 NETWORK = ConvNet(3, 8, 4, 5, depth=2)
 SHORT = Schedule(epochs=5, learning_rate=0.05, batch=4)
@@ -110,7 +111,7 @@ def test_many_are_each_as_if_alone(strategy):
     schedule = dataclasses.replace(SHORT, augmentation=strategy)
     images, labels = data(sets=3)
     many = train_many(NETWORK, images, labels, schedule, 0, (7, 8, 9))
-    stacked = training._fit(NETWORK, images, labels, schedule, 0, [(7,), (8,), (9,)], stacked=True)
+    stacked = train_many(NETWORK, images, labels, schedule, 0, (7, 8, 9), stacked=True)
     for k, name in enumerate((7, 8, 9)):
         alone = train(NETWORK, images[k], labels[k], schedule, 0, name)
         for key, value in alone.items():
@@ -257,7 +258,7 @@ def test_bad_sets_and_names_are_named():
         ({"epochs": -1}, "epochs -1: allowed are whole numbers from 0 up"),
         ({"batch": 0}, "batch 0: allowed are whole numbers from 1 up"),
         ({"drop": 0.5}, "drop 0.5"),
-        ({"learning_rate": 0.0}, "learning_rate 0.0: allowed are numbers above 0"),
+        ({"learning_rate": 0.0}, "learning_rate 0.0: allowed are finite numbers above 0"),
         ({"momentum": 1.0}, "momentum 1.0"),
         ({"weight_decay": float("nan")}, "weight_decay nan"),
         ({"augmentation": "blur"}, "augmentation 'blur'"),

@@ -8,7 +8,7 @@ images of class c that are members of set k; S_kc: the set's synthetic images of
 
 No term couples two sets, so each is, marginally, what a run of its own gives: its batch is a uniform sample
 of its members, of a size that is `batch_real` on average. The real images go through the extractor once for
-all sets (the means are one matrix product a class with the membership mask), and this is nearly all of the
+all sets (the means are one matrix product per class with the membership mask), and this is nearly all of the
 cost of a single set.
 
 Everything passes the extractor in chunks. On a CPU large batches are slow: activations that do not fit the
@@ -29,6 +29,7 @@ from privacy_for_free.condensation.problem import (
     hard_labels,
     initialise,
 )
+from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
 from privacy_for_free.nets import augmentation, networks
 
@@ -41,8 +42,8 @@ class DM:
     """Settings; the defaults are the published ones.
 
     iterations, learning_rate, momentum   of gradient descent on the pixels (the published rate is for up to
-                      50 images a class)
-    batch_real        real images a class and step, of the set's own, on average
+                      50 images per class)
+    batch_real        real images per class and step, of the set's own, on average
     pool_batch        images of each class drawn for all sets together; None: batch_real over the mean share
                       of a class that a set holds. Give it to compare runs of sets with different shares.
     extractor, width  what networks.build builds
@@ -66,16 +67,13 @@ class DM:
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
-        if self.iterations < 0:
-            raise ValueError(f"iterations {self.iterations!r}: allowed are whole numbers from 0 up")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate {self.learning_rate!r}: allowed are numbers above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
-        for name in ("batch_real", "pool_batch", "memory_mib"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
+        validate.whole("iterations", self.iterations)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.fraction("momentum", self.momentum)
+        validate.whole("batch_real", self.batch_real, 1)
+        for name in ("pool_batch", "memory_mib"):
+            if getattr(self, name) is not None:
+                validate.whole(name, getattr(self, name), 1)
 
     initialisations = INITIALISATIONS
 
@@ -161,10 +159,10 @@ class Matcher:
             else indices[torch.randperm(len(indices), generator=problem.generator("batch", index, c))[:size]]
             for c, (indices, size) in enumerate(zip(problem.of_class, self.draws, strict=True))
         ]
-        targets, present = self._means_of_real(batches, embed)
+        targets, present = self.means_of_real(batches, embed)
         return self._match(images, targets, present, embed)
 
-    def _means_of_real(
+    def means_of_real(
         self, batches: list[torch.Tensor], embed: Callable[[torch.Tensor], torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each set's mean features K x classes x D, and which have an image there, K x classes."""

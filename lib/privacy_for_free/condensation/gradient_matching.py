@@ -8,8 +8,8 @@ gradients class by class and take one step on the pixels; then train the network
 How K sets share the work. All sets start a step from one network. Each class is put in one random order,
 in which a set's batch is the first `batch_real` of its own members: for each set a uniform sample of its own
 images, whoever shares the run. At the first matching the sets have that network, so the gradient of each
-image is computed once, and a set's mean gradient is a product with its row of weights. With one image a class
-there is no other matching. Later the networks differ, and each set's real images pass through its own.
+image is computed once, and a set's mean gradient is a product with its row of weights. With one image per
+class there is no other matching. Later the networks differ, and each set's real images pass through its own.
 A set's result does not depend on the other sets, in any bit: shapes and orders of summation are the same
 whichever others there are.
 
@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 
 from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
+from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.augmentation import STRATEGY, Strength
@@ -40,13 +41,14 @@ class GradientMatching:
     """Settings; the defaults are the published ones, for DSA. DC is `augmentation=""`.
 
     iterations, learning_rate, momentum   gradient descent on the pixels; an iteration is a fresh network
-    outer_loop, inner_loop  matchings a network, and epochs of training between two; None: `loops` of the ipc
+    outer_loop, inner_loop  matchings per network, and epochs of training between two; None: `loops` of the
+                            ipc
     network_learning_rate   of that training: plain gradient descent
-    batch_real              real images a class and matching
-    batch_train             synthetic images a step of that training
+    batch_real              real images per class and matching
+    batch_train             synthetic images per step of that training
     network, width, depth   what networks.build builds; depth None is its default
-    augmentation            strategy; "" for none. One transform a class and matching, shared by real and
-                            synthetic images; one kind a batch, drawn for each image, in the training
+    augmentation            strategy; "" for none. One transform per class and matching, shared by real and
+                            synthetic images; one kind per batch, drawn for each image, in the training
     strength                how far the transforms go
     chunk                   images that pass a network at once; None: 32 on a CPU, 256 on a GPU
     compile                 torch.compile; worth its minute from some tens of iterations on
@@ -70,24 +72,15 @@ class GradientMatching:
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
-        for name, least in (
-            ("iterations", 0),
-            ("outer_loop", 1),
-            ("inner_loop", 0),
-            ("batch_real", 1),
-            ("batch_train", 1),
-            ("chunk", 1),
-        ):
-            value = getattr(self, name)
-            if value is None and name in ("outer_loop", "inner_loop", "chunk"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
-        for name in ("learning_rate", "network_learning_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} {getattr(self, name)!r}: allowed are finite numbers above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum {self.momentum!r}: allowed are numbers from 0, below 1")
+        validate.whole("iterations", self.iterations)
+        validate.whole("batch_real", self.batch_real, 1)
+        validate.whole("batch_train", self.batch_train, 1)
+        for name, minimum in (("outer_loop", 1), ("inner_loop", 0), ("chunk", 1)):
+            if getattr(self, name) is not None:
+                validate.whole(name, getattr(self, name), minimum)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.positive("network_learning_rate", self.network_learning_rate)
+        validate.fraction("momentum", self.momentum)
         augmentation.kinds(self.augmentation)
 
     initialisations = INITIALISATIONS
@@ -103,7 +96,7 @@ class GradientMatching:
 
 
 def loops(ipc: int) -> tuple[int, int]:
-    """Return the published (outer_loop, inner_loop) for `ipc` images a class.
+    """Return the published (outer_loop, inner_loop) for `ipc` images per class.
 
     They are published for 1, 10, 20, 30, 40 and 50; another ipc gets those of the nearest smaller one.
 
@@ -217,7 +210,7 @@ class Matcher:
             transforms.append(
                 augmentation.draw(self.parameters.augmentation, 1, stream, self.parameters.strength)
             )
-        batches = [self._order(index, match, c) for c in range(problem.classes)]
+        batches = [self.order(index, match, c) for c in range(problem.classes)]
         losses, gradient = images.new_empty(len(images)), torch.empty_like(images)
         shared = self._shared_targets(thetas[0], batches, transforms) if match == 0 else None
         for k, theta in enumerate(thetas):
@@ -245,7 +238,7 @@ class Matcher:
                 }
         return theta
 
-    def _order(self, index: int, match: int, c: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def order(self, index: int, match: int, c: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return class c's images in a random order, and weights K x images: the batches in it, of sum 1."""
         indices = self.problem.of_class[c]
         stream = self.problem.generator("batch", index, match, c)

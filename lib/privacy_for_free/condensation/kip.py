@@ -22,6 +22,7 @@ import torch
 
 from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
+from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
 from privacy_for_free.nets.infinite_width import FullyConnected
 
@@ -34,10 +35,10 @@ class KIP:
 
     iterations       steps of Adam (its other settings are torch's defaults)
     learning_rate    of Adam, in units of the images'
-    batch_targets    targets a step for each set, a multiple of the classes; of a class with fewer images in
+    batch_targets    targets per step and set, a multiple of the classes; of a class with fewer images in
                      the set, all are taken
     ridge            regulariser, in units of the mean of K_ss's diagonal
-    depth, weight_variance, bias_variance   of the network, see `kernels.FullyConnected`
+    depth, weight_variance, bias_variance   of the network, see `nets.infinite_width.FullyConnected`
     labels           "fixed" (one-hot less 1 / classes), "learnt" (from there, by Adam, with the images), or
                      "solve" (fixed while the images are learnt, then the labels that minimise the loss on all
                      of the set; with 0 iterations that is label solve)
@@ -58,15 +59,12 @@ class KIP:
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what is out of range."""
-        for name, least in (("iterations", 0), ("batch_targets", 1), ("memory", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} up")
-        for name in ("learning_rate", "ridge"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)!r}: allowed are numbers above 0")
-        if self.labels not in LABELS:
-            raise ValueError(f"labels {self.labels!r}: known are {', '.join(LABELS)}")
+        validate.whole("iterations", self.iterations)
+        validate.whole("batch_targets", self.batch_targets, 1)
+        validate.whole("memory", self.memory, 1)
+        validate.positive("learning_rate", self.learning_rate)
+        validate.positive("ridge", self.ridge)
+        validate.one_of("labels", self.labels, LABELS)
         _ = self.network
 
     @property
@@ -91,7 +89,7 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
 
     Returns images of the problem's dtype, whatever it is computed in (float64), and labels of that dtype,
     K x classes x ipc x classes. The loss is that on each set's own targets, before the step.
-    All sets see the images in one order a step, drawn from the seed and the step; each takes the first of
+    All sets see the images in one order per step, drawn from the seed and the step; each takes the first of
     its own, so a set is the same whichever others share the run. ValueError for batch_targets that are no
     multiple of the classes; DivergenceError where a loss is not finite or K_ss cannot be factored.
     """
@@ -109,10 +107,10 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
     state = torch.cat([points, labels], 2) if learnt else points
     state.grad = torch.zeros_like(state)
     optimiser = torch.optim.Adam([state], lr=parameters.learning_rate, fused=True)
-    stream = _Stream(problem, parameters)
+    stream = TargetStream(problem, parameters)
 
     def step(index: int) -> torch.Tensor:
-        batch, chosen = _draw(problem, parameters.batch_targets // problem.classes, index)
+        batch, chosen = draw_targets(problem, parameters.batch_targets // problem.classes, index)
         loss = torch.zeros(sets, dtype=torch.float64)
         for chunk in stream.chunks(state.shape[1]):
             points = state[chunk, :, :size]
@@ -191,7 +189,7 @@ def _centred(labels: torch.Tensor, classes: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(labels, classes).double() - 1 / classes
 
 
-def _draw(problem: Problem, per_class: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_targets(problem: Problem, per_class: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a step's targets (indices, int64) and whose they are (bool, K x targets).
 
     Each class is put in a random order; every set takes the first `per_class` of its own.
@@ -222,10 +220,11 @@ def _regularised(points: torch.Tensor, parameters: KIP) -> torch.Tensor:
     return kernel + torch.diag_embed(ridge[:, None].expand(kernel.shape[:2]))
 
 
-class _Stream:
+class TargetStream:
     """The targets of a problem, in blocks that stay in the cache; buffers are kept from step to step."""
 
     def __init__(self, problem: Problem, parameters: KIP) -> None:
+        """Make the buffers; nothing is drawn."""
         self.parameters, self.network = parameters, parameters.network
         self.ntk = compiled(lambda s, p, q: self.network.of_products(s, p, q)[1], parameters.compile, True)
         self.pool = problem.images.flatten(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from privacy_for_free.condensation.problem import Condensed, Problem
-from privacy_for_free.core import checkpoint, progress
+from privacy_for_free.core import checkpoint, progress, validate
 from privacy_for_free.core.errors import DivergenceError
 
 
@@ -36,10 +36,9 @@ class Run:
 
     def __post_init__(self) -> None:
         """Refuse intervals that are not positive."""
-        for name in ("every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)!r}: allowed are whole numbers from 1 up")
-        if not self.seconds >= 0:
+        validate.whole("every", self.every, 1)
+        validate.whole("log_every", self.log_every, 1)
+        if not self.seconds >= 0:  # infinite ones are allowed: no checkpoint by the clock
             raise ValueError(f"seconds {self.seconds!r}: allowed are numbers from 0 up")
 
 

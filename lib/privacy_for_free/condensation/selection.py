@@ -12,6 +12,7 @@ import torch
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels, initialise
+from privacy_for_free.core import validate
 from privacy_for_free.nets import networks, training
 
 FEATURES = ("convnet", "pixels")
@@ -89,8 +90,7 @@ def select_herding(
     problem's `init` is "real".
     """
     began = time.monotonic()
-    if features not in FEATURES:
-        raise ValueError(f"features {features!r}: known are {', '.join(FEATURES)}")
+    validate.one_of("features", features, FEATURES)
     _check_real(problem)
     device, K = problem.images.device, problem.sets
     initial = torch.empty(problem.shape[:3], dtype=torch.int64, device=device)

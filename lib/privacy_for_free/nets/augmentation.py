@@ -1,8 +1,8 @@
 """Differentiable siamese augmentation (Zhao & Bilen, ICML 2021, sections 3.2 and 3.3).
 
 One kind of transform is drawn for a batch, then its parameters: one set of them for the whole batch (siamese
-use: real and synthetic images are transformed alike) or one an image (ordinary augmentation, for training).
-Distributions and constants are those of the authors' code (VICO-UoE/DatasetCondensation, utils.py,
+use: real and synthetic images are transformed alike) or one for each image (ordinary augmentation, for
+training). Distributions and constants are those of the authors' code (VICO-UoE/DatasetCondensation, utils.py,
 ParamDiffAug with aug_mode 'S'), which follows Zhao et al., "Differentiable Augmentation for Data-Efficient
 GAN Training", NeurIPS 2020. A transform is three uniform numbers, which `apply` reads: the images' size does
 not matter to a draw.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn.functional import affine_grid, grid_sample, pad
+
+from privacy_for_free.core import validate
 
 KINDS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
@@ -122,8 +124,7 @@ def draw(
     """
     names = kinds(strategy)
     strength = strength or Strength()
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"count {count!r}: allowed are whole numbers from 1 up")
+    validate.whole("count", count, 1)
     device = generator.device
     if not names or strength.factor == 0:
         return Transform("identity", torch.zeros((1, 3), dtype=torch.float64, device=device), strength)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.core import validate
+
 # Below this squared sine (in units of the dtype's epsilon) two points count as parallel: there the NTK has a
 # kink, the angle is all rounding, and the derivative of k0 is taken as 0, the middle of its values.
 _PARALLEL = 1e4
@@ -40,15 +42,12 @@ class FullyConnected:
 
     def __post_init__(self) -> None:
         """Refuse what is not a network."""
-        if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 0:
-            raise ValueError(f"depth {self.depth!r}: allowed are whole numbers from 0 up")
-        if not 0 < self.weight_variance < math.inf:
-            raise ValueError(f"weight_variance {self.weight_variance!r}: allowed are numbers above 0")
-        if not 0 <= self.bias_variance < math.inf:
-            raise ValueError(f"bias_variance {self.bias_variance!r}: allowed are numbers from 0 up")
+        validate.whole("depth", self.depth)
+        validate.positive("weight_variance", self.weight_variance)
+        validate.not_negative("bias_variance", self.bias_variance)
 
     def nngp(self, x: torch.Tensor, z: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the NNGP (..., n, m) of x (..., n, d) and z (..., m, d), float64, d pixel values an image.
+        """Return the NNGP (..., n, m) of x (..., n, d) and z (..., m, d), float64, d pixel values per image.
 
         `z` None stands for x itself, and the diagonal is then exact: the angle there is 0, whatever the
         rounding. Differentiable. ValueError for other dtypes and for d that differ.

@@ -51,14 +51,16 @@ def train_many(
     schedule: Schedule,
     seed: int,
     names: Sequence[int | str] | None = None,
+    stacked: bool | None = None,
 ) -> Weights:
     """Train K networks, each on a set of its own; return their parameters stacked, K first.
 
     images  K x M x C x H x W
     labels  K x M or K x M x classes, as for `train`
     names   K: network k is `train(network, images[k], labels[k], schedule, seed, names[k])`, whichever others
-            share the run: bitwise on a CPU, where they are trained in turn; up to rounding on a GPU, where
-            torch.func.vmap stacks them, in groups that share the memory a chunk may take
+            share the run: bitwise where they are trained in turn, up to rounding where they are stacked
+    stacked   whether torch.func.vmap stacks them, in groups that share the memory a chunk may take; None: on
+            a GPU
 
     Errors are those of `train`, for any of the networks; ValueError too for names that are not K different
     ones.
@@ -73,7 +75,7 @@ def train_many(
         raise ValueError(f"names {names}: allowed are {len(images)} different ones, one per network")
     for one, its in zip(images, labels, strict=True):
         _check(network, one, its)
-    stacked = images.device.type == "cuda"
+    stacked = images.device.type == "cuda" if stacked is None else stacked
     group = max(1, _chunk(network, images) // min(schedule.batch, images.shape[1])) if stacked else 1
     parts = []
     for start in range(0, len(names), group):
