@@ -7,9 +7,10 @@ from privacy_for_free import shadows
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.nets import networks, training
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.shadows.answers import Answers, stacked
 
-SCHEDULE = training.Schedule(epochs=3, learning_rate=0.05, batch=16)
+SCHEDULE = Schedule(epochs=3, learning_rate=0.05, batch=16)
 NETWORK = networks.ConvNet(1, 8, 2, 4)
 
 

@@ -25,6 +25,7 @@ from privacy_for_free.core import progress
 from privacy_for_free.core.devices import usable_cores
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.shadows.pools import Pool
 
 QUERIES = ("identity", "flip")
@@ -55,7 +56,7 @@ def train_and_ask(
     network: Network,
     pool: Pool,
     sets: Sequence[tuple[torch.Tensor, torch.Tensor]] | None,
-    schedule: training.Schedule,
+    schedule: Schedule,
     seed: int,
     names: Sequence[int],
     queries: Sequence[str] = ("identity",),
@@ -146,7 +147,7 @@ def confidences(
     network: Network,
     pool: Pool,
     sets: Sequence[tuple[torch.Tensor, torch.Tensor]] | None,
-    schedule: training.Schedule,
+    schedule: Schedule,
     seed: int,
     names: Sequence[int],
     queries: Sequence[str] = ("identity",),
@@ -212,7 +213,7 @@ def stacked(
     network: Network,
     pool: Pool,
     jobs: Sequence[tuple[int, torch.Tensor | None, torch.Tensor | None]],
-    schedule: training.Schedule,
+    schedule: Schedule,
     seed: int,
     queries: Sequence[str] = ("identity",),
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from privacy_for_free import shadows
 from privacy_for_free.condensation.dm import DM
-from privacy_for_free.nets import training
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.private.dp_sgd import DPSGD
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Design:
     width: int
     dm: DM
     dp_sgd: DPSGD
-    schedule: training.Schedule
-    full_schedule: training.Schedule
+    schedule: Schedule
+    full_schedule: Schedule
     every: int = 1
     resamples: int = 1000
 

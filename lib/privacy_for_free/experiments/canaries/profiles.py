@@ -6,7 +6,7 @@ from types import MappingProxyType
 from privacy_for_free.condensation.dm import DM
 from privacy_for_free.experiments.canaries.design import Design
 from privacy_for_free.nets.augmentation import STRATEGY
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.private.dp_sgd import DPSGD
 
 PROFILES = {

@@ -7,7 +7,7 @@ from privacy_for_free import shadows
 from privacy_for_free.condensation.dm import DM
 from privacy_for_free.condensation.gradient_matching import GradientMatching
 from privacy_for_free.condensation.kip import KIP
-from privacy_for_free.nets import training
+from privacy_for_free.nets.schedule import Schedule
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
@@ -41,8 +41,8 @@ class Design:
     dm: DM
     dsa: GradientMatching
     kip: KIP
-    schedule: training.Schedule
-    full_schedule: training.Schedule
+    schedule: Schedule
+    full_schedule: Schedule
     queries: tuple[str, ...] = ("identity",)
     every: int = 1
     resamples: int = 1000

@@ -10,7 +10,7 @@ from privacy_for_free.condensation.gradient_matching import GradientMatching
 from privacy_for_free.condensation.kip import KIP
 from privacy_for_free.experiments.membership.design import BASELINE, FULL, Design
 from privacy_for_free.nets.augmentation import STRATEGY
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 
 
 def grid(
