@@ -17,26 +17,17 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from privacy_for_free import data
+from privacy_for_free import data, experiments
 from privacy_for_free.core import devices
 from privacy_for_free.experiments import plan
-from privacy_for_free.lab import records
+from privacy_for_free.lab.experiment import PROFILES
+from privacy_for_free.lab.record import RESULTS, Record, RecordError
+from privacy_for_free.lab.store import read
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = {  # the chapter that makes an experiment's record
-    "linear_dm": "linear_check",
-    "gibbs_ratio": "gibbs",
-    "condensation": "condensation",
-    "membership": "membership",
-    "nonlinear_shift": "nonlinear_extractors",
-    "tracing": "tracing",
-    "private_release": "price_of_a_guarantee",
-    "canaries": "no_free_lunch",
-    "visual_privacy": "can_you_see_anyone",
-    "scaling": "scaling",
-}
-FAILURES = (*plan.OF_ONE_RUN, data.DataError, records.RecordError)
-KINDS = {kind.__name__: kind for kind in plan.OF_ONE_RUN}  # by the name that a chapter's error has
+RECORDED = PROFILES[1:]
+FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError)
+KINDS = {kind.__name__: kind for kind in plan.RECOVERABLE_ERRORS}  # by the name that a chapter's error has
 
 
 def all_chapters() -> list[str]:
@@ -48,7 +39,7 @@ def all_chapters() -> list[str]:
 def execute(chapter: str, out: Path, parameters: dict[str, object]) -> None:
     """Run one chapter; its progress goes to this terminal.
 
-    Raises one of `plan.OF_ONE_RUN` where that stopped it, and RecordError where anything else did.
+    Raises one of `plan.RECOVERABLE_ERRORS` where that stopped it, and RecordError where anything else did.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -61,10 +52,10 @@ def execute(chapter: str, out: Path, parameters: dict[str, object]) -> None:
             stderr_file=sys.stderr,
         )
     except PapermillExecutionError as error:
-        kind = KINDS.get(error.ename, records.RecordError)
+        kind = KINDS.get(error.ename, RecordError)
         raise kind(f"chapter {chapter}: {error.ename}: {error.evalue} (see {out})") from error
     except DeadKernelError as error:
-        raise records.RecordError(
+        raise RecordError(
             f"chapter {chapter}: its process was killed, for want of memory perhaps; finished tasks are "
             "kept, run it again to go on"
         ) from error
@@ -73,12 +64,12 @@ def execute(chapter: str, out: Path, parameters: dict[str, object]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Work through the plan; 0, or 2 with one line for each failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="paper", help=", ".join(records.PROFILES[1:]))
+    parser.add_argument("--profile", default="paper", help=", ".join(RECORDED))
     parser.add_argument("--dataset", action="append", default=[], help="default: those of the book")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help=", ".join(devices.KNOWN))
     parser.add_argument("--data-root", default=None)
-    parser.add_argument("--results-dir", default=str(records.RESULTS))
+    parser.add_argument("--results-dir", default=str(RESULTS))
     parser.add_argument("--out", default=str(ROOT / "_build" / "paper"), help="the executed chapters")
     chosen = parser.parse_args(arguments)
     out = Path(chosen.out).absolute()
@@ -90,18 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
         "results_dir": os.path.abspath(chosen.results_dir),
     }
 
-    def make(run: plan.Run) -> records.Record:
-        chapter = CHAPTERS[run.experiment]
+    def make(run: plan.Run) -> Record:
+        chapter = experiments.get(run.experiment).chapter
         execute(chapter, out / f"{chapter}-{run.dataset}.ipynb", common | {"dataset": run.dataset})
-        record = records.read(run.experiment, run.dataset, chosen.profile, chosen.results_dir)
+        record = read(run.experiment, run.dataset, chosen.profile, chosen.results_dir)
         if record is None:
-            raise records.RecordError(f"chapter {chapter}: made no record of {run.experiment}")
+            raise RecordError(f"chapter {chapter}: made no record of {run.experiment}")
         return record
 
     os.environ.setdefault("TQDM_MININTERVAL", "30")  # a notebook keeps every refresh of a bar
     try:
-        if chosen.profile not in records.PROFILES[1:]:
-            known = ", ".join(records.PROFILES[1:])
+        if chosen.profile not in RECORDED:
+            known = ", ".join(RECORDED)
             raise ValueError(f"profile {chosen.profile!r}: recorded are {known}")
         if chosen.profile == "paper" and devices.resolve(chosen.device).type == "cpu":
             print("no GPU here, which the paper profile is made for; make records makes the laptop profile")
@@ -111,12 +102,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError("; ".join(refused))
         print("\n".join([*refused, ""]), end="", file=sys.stderr)
         failed = plan.work(runs, make)
-        made = {CHAPTERS[run.experiment]: run.dataset for run in reversed(runs)}
+        drawn = {experiments.get(run.experiment).chapter: run.dataset for run in reversed(runs)}
+        recording = {experiment.chapter for experiment in experiments.every()}
         for chapter in all_chapters() if not failed else ():
-            if chapter in made or chapter not in CHAPTERS.values():
+            if chapter in drawn or chapter not in recording:
                 print(f"drawing {chapter}", flush=True)
-                own = {"dataset": made.get(chapter, runs[0].dataset)}
-                execute(chapter, out / f"{chapter}.ipynb", common | own)
+                dataset = drawn.get(chapter, runs[0].dataset)
+                execute(chapter, out / f"{chapter}.ipynb", common | {"dataset": dataset})
     except FAILURES as error:
         failed = [error]
     for line in failed:

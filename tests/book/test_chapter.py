@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from privacy_for_free import data, experiments
+from privacy_for_free.book import chapter as chapters
 from privacy_for_free.book.chapter import beginning, open_chapter
-from privacy_for_free.lab import records
+from privacy_for_free.lab import settings
 from privacy_for_free.stats.intervals import Interval
 
 GOOD = {"dataset": "fashion_mnist_mini", "profile": "smoke", "seed": 0, "device": "cpu"}
@@ -45,29 +46,28 @@ def fake(monkeypatch):
         calls.append(options["results_dir"])
         return "live"
 
-    monkeypatch.setattr(records, "largest", largest)
-    monkeypatch.setattr(records, "run", run)
-    monkeypatch.setattr(experiments, "get", lambda name: name)
+    monkeypatch.setattr(chapters, "largest", largest)
+    monkeypatch.setattr(chapters, "run", run)
     return calls
 
 
 def test_records_of_the_book_are_drawn_with_the_chapters_own(fake):
     fake.append({(None, "cifar10"), (None, "fashion_mnist_mini")})
-    assert list(chapter().recorded("toy")) == ["cifar10", "fashion_mnist_mini"]
+    assert list(chapter().recorded("gibbs_ratio")) == ["cifar10", "fashion_mnist_mini"]
     assert len(fake) == 1  # nothing was run
 
 
 def test_without_records_the_live_run_is_drawn_once(fake):
     fake.append(set())
     opened = chapter("elsewhere")
-    assert opened.recorded("toy") == {"fashion_mnist_mini": "live"}
-    assert opened.run("toy") == "live"
+    assert opened.recorded("gibbs_ratio") == {"fashion_mnist_mini": "live"}
+    assert opened.run("gibbs_ratio") == "live"
     assert fake[1:] == [None]  # in memory, and not again
 
 
 def test_larger_profiles_are_recorded(fake):
     fake.append(set())
-    chapter("elsewhere", profile="laptop").run("toy")
+    chapter("elsewhere", profile="laptop").run("gibbs_ratio")
     assert fake[1:] == ["elsewhere"]
 
 
@@ -93,7 +93,7 @@ def test_live_runs_take_the_beginning_of_a_large_data_set(monkeypatch):
 
     given = []
     monkeypatch.setattr(data, "load", lambda name, root: whole)
-    monkeypatch.setattr(records, "run", lambda experiment, dataset, *_, **__: given.append(dataset))
+    monkeypatch.setattr(chapters, "run", lambda experiment, dataset, *_, **__: given.append(dataset))
     chapter().run("condensation")
     chapter("elsewhere", profile="laptop").run("condensation")
     assert [len(dataset.train_labels) for dataset in given] == [2000, 3000]
@@ -102,17 +102,81 @@ def test_live_runs_take_the_beginning_of_a_large_data_set(monkeypatch):
 def test_a_live_run_of_some_tasks_has_their_rows():
     wanted = lambda task: task.mechanism == "random_subset"  # noqa: E731
     opened = chapter()
-    module = experiments.get("private_release")
+    experiment, small = experiments.get("private_release"), beginning(opened.data)
     found = opened.live("private_release", wanted)
-    assert list(found.columns) == list(module.COLUMNS)
-    task = module.Task("accuracy", "random_subset", 0)
-    rows = module.run_task(task, module.PROFILES["smoke"], beginning(opened.data), 0, torch.device("cpu"))
+    assert tuple(found.columns) == experiment.column_names
+    design = experiment.profiles["smoke"]
+    (task,) = [task for task in experiment.tasks(design, small) if wanted(task)]
+    rows = experiment.run(task, design, small, 0, torch.device("cpu"))
     assert found.test_accuracy.tolist() == [row["test_accuracy"] for row in rows]
 
 
 def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
-    monkeypatch.setattr(records, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
+    monkeypatch.setattr(chapters, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
     assert chapter("there", profile="laptop").live("private_release", None) == "there"
+
+
+SMALL = {"pools": [4], "features": [2], "sizes": [[12, 2]], "normals": 20_000, "chains": 50}
+
+
+def varied(results_dir=None, profile="smoke", changes=SMALL):
+    return open_chapter(
+        **GOOD | {"profile": profile},
+        data_root=None,
+        results_dir=results_dir,
+        settings=changes,
+        experiment="linear_dm",
+    )
+
+
+def test_settings_change_the_chapters_experiment_and_it_is_all_that_is_drawn():
+    opened = varied()
+    ((name, record),) = opened.recorded("linear_dm").items()
+    assert name == "fashion_mnist_mini"
+    assert record.path is None
+    design = settings.change(experiments.get("linear_dm").profiles["smoke"], SMALL)
+    assert record.meta["parameters"] == settings.as_json(design)
+    assert opened.run("linear_dm") is record
+    assert opened.live("linear_dm", lambda task: True).check.tolist() == record.table.check.tolist()
+
+
+def test_settings_of_a_larger_profile_make_a_record_of_their_own(tmp_path):
+    (record,) = varied(tmp_path, "laptop").recorded("linear_dm").values()
+    assert record.path.name == f"fashion_mnist_mini-laptop_{settings.name_of(SMALL)}.csv"
+    assert not chapters.largest("linear_dm", "fashion_mnist_mini", tmp_path)
+
+
+def test_settings_leave_other_experiments_as_they_are(fake):
+    fake.append({(None, "cifar10")})
+    assert list(varied().recorded("gibbs_ratio")) == ["cifar10"]
+    fake.clear()
+    fake.append({(None, "cifar10")})
+    changed = varied(changes=SMALL | {"chains": 51})
+    assert changed.recorded("linear_dm") == {"fashion_mnist_mini": "live"}
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_no_settings_change_nothing(fake, nothing):
+    fake.append({(None, "cifar10")})
+    assert list(varied(changes=nothing).recorded("linear_dm")) == ["cifar10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"chain": 3}, "chain 3: allowed are the names below\nWhat can be set:\n .*chains = 400"),
+        ({"chains": "many"}, "chains 'many': allowed are whole numbers\nWhat can be set:"),
+        ([3], r"settings \[3\]: allowed is a mapping of names to values"),
+    ],
+)
+def test_settings_that_there_are_not_are_refused_with_the_list(changes, says):
+    with pytest.raises(ValueError, match=f"(?s){says}"):
+        varied(changes=changes)
+
+
+def test_a_chapter_without_an_experiment_has_no_settings():
+    with pytest.raises(ValueError, match="allowed are none, for this chapter runs no experiment"):
+        open_chapter(**GOOD, data_root=None, results_dir=None, settings={"chains": 3})
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from privacy_for_free import data
+from privacy_for_free import data, experiments
 from privacy_for_free.core import devices
-from privacy_for_free.lab import records
+from privacy_for_free.lab.experiment import PROFILES
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
 PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}
@@ -37,7 +37,8 @@ def test_parameters_cell_names_the_contract(chapter):
     ]
     assert len(cells) == 1
     names = {line.split("=")[0].strip() for line in cells[0].source.splitlines() if "=" in line}
-    assert names == PARAMETERS | MORE.get(chapter.stem, set())
+    own = {"settings"} if chapter.stem in {found.chapter for found in experiments.every()} else set()
+    assert names == PARAMETERS | own | MORE.get(chapter.stem, set())
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -52,9 +53,10 @@ def test_runs_with_another_seed_on_other_data_and_no_records(chapter, tmp_path):
     ("wrong", "says"),
     [
         ({"dataset": "nonsense"}, data.NAMES),
-        ({"profile": "huge"}, records.PROFILES),
+        ({"profile": "huge"}, PROFILES),
         ({"device": "tpu"}, devices.KNOWN),
         ({"seed": -1}, ("-1", "from 0 up")),
+        ({"settings": {"chain": 3}}, ("chain 3: allowed are the names below", "chains = 400")),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -114,3 +116,13 @@ def test_cuda_without_a_gpu_says_so(tmp_path, monkeypatch):
     chapter = next(path for path in CHAPTERS if path.stem == "linear_check")
     with pytest.raises(PapermillExecutionError, match="no CUDA GPU on this machine"):
         run(chapter, tmp_path, device="cuda")
+
+
+def test_linear_check_with_other_settings_draws_them(tmp_path):
+    chapter = next(path for path in CHAPTERS if path.stem == "linear_check")
+    changes = {"pools": [4], "features": [2], "chains": 60}
+    executed = run(chapter, tmp_path, settings=changes, device="cpu")
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "linear_dm on fashion_mnist_mini, profile smoke_" in text
+    assert "profile laptop" not in text

@@ -9,7 +9,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from privacy_for_free import experiments
 from privacy_for_free.experiments import plan
-from privacy_for_free.lab import records
+from privacy_for_free.lab.record import Record
+from privacy_for_free.lab.run import Progress
 
 
 @pytest.fixture
@@ -21,12 +22,14 @@ def tool(root):
 
 
 def test_chapters_that_make_records_are_those_that_run_the_experiments(tool, root):
-    assert set(tool.CHAPTERS) == set(experiments.NAMES)
-    found = {}
+    runs, opened = {}, {}
     for path in (root / "chapters").glob("*.ipynb"):
         text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        found |= dict.fromkeys(re.findall(r'chapter\.(?:run|live)\("(\w+)"', text), path.stem)
-    assert found == tool.CHAPTERS
+        runs |= dict.fromkeys(re.findall(r'chapter\.(?:run|live)\(\s*"(\w+)"', text), path.stem)
+        opened |= dict.fromkeys(re.findall(r'open_chapter\([^)]*, settings, "(\w+)"\)', text), path.stem)
+    declared = {experiment.name: experiment.chapter for experiment in experiments.every()}
+    assert runs == declared
+    assert opened == declared  # whose settings the chapter's parameter `settings` changes
     assert set(tool.all_chapters()) == {path.stem for path in (root / "chapters").glob("*.ipynb")}
 
 
@@ -35,7 +38,7 @@ def papermill(tool, monkeypatch):
     """A papermill that only remembers; two records of four are there already, one of them in part."""
     states = {("linear_dm", "cifar10"): 4, ("gibbs_ratio", "cifar10"): 2}
     runs = [
-        plan.Run(name, dataset, records.State(4, n := states.get((name, dataset), 0), 60.0 * n, n == 4))
+        plan.Run(name, dataset, Progress(4, n := states.get((name, dataset), 0), 60.0 * n, n == 4))
         for name in ("linear_dm", "gibbs_ratio")
         for dataset in ("fashion_mnist", "cifar10")
     ]
@@ -54,8 +57,8 @@ def papermill(tool, monkeypatch):
         "seconds": 1.0,
         "complete": True,
     }
-    record = records.Record([], meta | {"machine": "", "started": "", "source_sha256": ""})
-    monkeypatch.setattr(records, "read", lambda *_: record)
+    record = Record([], meta | {"machine": "", "started": "", "source_sha256": ""})
+    monkeypatch.setattr(tool, "read", lambda *_: record)
     return calls
 
 
@@ -67,7 +70,8 @@ def test_makes_what_is_missing_then_draws_every_chapter(tool, papermill, tmp_pat
         "gibbs-fashion_mnist.ipynb",
         "gibbs-cifar10.ipynb",
     ]
-    absent = {tool.CHAPTERS[name] for name in tool.CHAPTERS if name not in ("linear_dm", "gibbs_ratio")}
+    every = experiments.every()
+    absent = {found.chapter for found in every if found.name not in ("linear_dm", "gibbs_ratio")}
     drawn = [chapter for chapter in tool.all_chapters() if chapter not in absent]
     assert [name for _, name, _ in papermill[3:]] == [f"{chapter}.ipynb" for chapter in drawn]
     for _, _, parameters in papermill:
