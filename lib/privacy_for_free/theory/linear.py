@@ -275,6 +275,8 @@ def covariance_step(
 def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
     """The fixed point (d, d) of `covariance_step`: fresh extractors spread the noise over every direction.
 
+    A statement of the proof; nothing computes with it, tests check `covariance_step` and SymPy against it.
+
     With a = 2 eta / m: tr M = a (k+d+1) / (2 - a (k+d+1)) tr C and
     M = a [(k+1) C + tr(M + C) I] / (2 - a (k+1)).
     """

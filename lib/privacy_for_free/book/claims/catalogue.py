@@ -9,7 +9,7 @@ import pandas as pd
 from privacy_for_free.book.claims import effects
 from privacy_for_free.book.claims.effects import Effect
 from privacy_for_free.book.claims.rules import Rule, Verdict, above, below, refuted
-from privacy_for_free.experiments.linear_dm.measure import TOLERANCE
+from privacy_for_free.theory.linear_case import TOLERANCE
 
 SMALL = 5.0  # points of advantage or accuracy that this book calls little
 SAME = 1.0  # points of advantage below which a difference between two releases is none here

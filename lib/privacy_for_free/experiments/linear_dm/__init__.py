@@ -1,7 +1,9 @@
 """Every statement of "Linear extractors: the proof", checked on real images in float64."""
 
-from privacy_for_free.experiments.linear_dm import measure
 from privacy_for_free.experiments.linear_dm.columns import COLUMNS
+from privacy_for_free.experiments.linear_dm.design import Design, kind, tasks
+from privacy_for_free.experiments.linear_dm.measure import run
+from privacy_for_free.experiments.linear_dm.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -10,11 +12,12 @@ EXPERIMENT = Experiment(
     summary="Every statement of the proof for linear extractors, checked on real images in float64.",
     chapter="linear_check",
     datasets=("fashion_mnist", "cifar10"),
-    design=measure.Design,
-    profiles=measure.PROFILES,
+    design=Design,
+    profiles=PROFILES,
     columns=COLUMNS,
-    tasks=measure.tasks,
-    run=measure.run_task,
-    resumable=False,
+    tasks=tasks,
+    run=run,
+    reduced=REDUCED,
+    kind=kind,
     order=1,
 )
