@@ -210,3 +210,18 @@ def test_canaries_compare_networks_on_ordinary_images():
     assert found.value == pytest.approx(-10)
     spread = 1.96 * 100 * np.sqrt((0.6 * 0.4 + 0.7 * 0.3) / 1000)
     assert found.high - found.value == pytest.approx(spread, rel=0.05)  # Clopper-Pearson is a little wider
+
+
+def test_the_strongest_attack_is_the_one_with_the_largest_advantage_in_each_group():
+    rows = pd.DataFrame(
+        {
+            "made": ["a", "b", "a", "b", "a"],
+            "attack": ["first", "first", "second", "second", "third"],
+            "advantage": [0.1, 0.5, 0.4, 0.2, 0.4],
+            "advantage_low": [0.0, 0.45, 0.3, 0.1, 0.35],
+        }
+    )
+    found = effects.strongest(rows, ["made"])
+    assert found.made.tolist() == ["a", "b"]
+    assert found.attack.tolist() == ["second", "first"]  # the first of equal ones
+    assert found.advantage_low.tolist() == [0.3, 0.45]  # its own interval, whole

@@ -50,6 +50,15 @@ def apart(one: Interval, other: Interval) -> Interval:
     return Interval(*np.subtract(one, other).tolist())
 
 
+def strongest(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """Return the attack with the largest advantage in each group of rows, the first of equal ones.
+
+    Its interval is that of the selected attack, as if nobody had looked at the others, and not that of a
+    maximum of several: the choice after the fact flatters the attacker, and the interval does not know of it.
+    """
+    return rows.loc[rows.groupby(groups, sort=False).advantage.idxmax()]
+
+
 def exact_error(table: pd.DataFrame) -> Effect | None:
     """Return the largest relative error of an exact statement of the proof, as the power of ten it is."""
     rows = table[(table.kind == "exact") & (table.check != "real_initialisation_recovered")]
