@@ -1,6 +1,7 @@
 # make book    build the book           make test    check everything
 # make outputs execute the chapters in place and store what they print (the tests compare against it)
 # make records run the laptop profile of every experiment that has no record yet
+# make results-readme  write the tables of columns in data/results/README.md from the experiments' declarations
 # make paper   run the paper profile of every experiment through its chapter (a data-centre GPU)
 # make bench   time the code that has to be fast      make clean   remove what was built (records stay)
 # The tests run in JOBS processes of one thread each, as many as there are cores, 4 at most; JOBS=0: in one, all threads.
@@ -11,7 +12,7 @@ CHAPTERS := $(sort $(wildcard chapters/*.ipynb))
 JOBS ?= $(shell nproc || echo 2)
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test outputs records paper bench clean
+.PHONY: book test outputs records results-readme paper bench clean
 
 book: .venv/installed
 	$(BIN)/python tools/build_book.py
@@ -26,6 +27,9 @@ outputs: .venv/installed
 
 records: .venv/installed
 	$(BIN)/python -m privacy_for_free run all --profile laptop
+
+results-readme: .venv/installed
+	$(BIN)/python tools/describe_records.py
 
 paper: .venv/installed
 	$(BIN)/python tools/run_paper.py $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')

@@ -37,9 +37,9 @@ class Chunks:
     run(chunk, task, design, dataset, seed, device)   returns a dict of tensors, numbers, and lists of them
     assemble(chunks, found, design, dataset, seed, device, checkpoint)   writes the checkpoint that the task
         would have left had it done itself what all its chunks found
-    module   what is hashed: chunks of another source are refused
 
-    The experiment's `run`, given that checkpoint, returns the rows it returns without any chunk, bit for bit.
+    Chunks of another source are refused. The experiment's `run`, given that checkpoint, returns the rows it
+    returns without any chunk, bit for bit.
     """
 
     split: Callable[..., Sequence[object]]
@@ -59,22 +59,21 @@ class Experiment:
     name       of its folder, and of the folder of its records
     module     where it is declared, as `EXPERIMENT`: `__name__`
     summary    one line
+    description, remarks   what a row of its table is, and what there is to say of the columns after that
     chapter    the notebook that makes and draws its record
     datasets   those that the book records it on
     design     its frozen dataclass of settings
     profiles   smoke (seconds), laptop (hours of two cores), paper (a data-centre GPU): a design each
     columns    of its table, in order
     tasks      (design, dataset) -> tasks: hashable, independent, always in the same order; ValueError where
-    the
-               data set is too small
+               the data set is too small
     run        (task, design, dataset, seed, device[, checkpoint]) -> rows: a dict of all columns each
     sparse     whether a row may leave columns out, which are empty then
     resumable  whether `run` takes `checkpoint`, the path NAME.checkpoint of a file where it keeps what a kill
                should not cost; that file and any NAME.*.checkpoint are removed when the task is done
     chunks     how its tasks are spread, None where each is one piece of work
     reduced    changes of the laptop design that cut its counts to seconds, by which two versions of the code
-    are
-               compared (`lab.attest`)
+               are compared (`lab.attest`)
     kind       what tells tasks that take different ways through the code apart: task -> anything hashable
     order      its place in lists: the book's
 
@@ -98,6 +97,8 @@ class Experiment:
     reduced: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[[Hashable], Hashable] = repr
     order: int = 99
+    description: str = ""
+    remarks: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:

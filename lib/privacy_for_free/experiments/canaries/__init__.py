@@ -11,6 +11,7 @@ EXPERIMENT = Experiment(
     summary=(
         "Canaries: what LiRA says of the images that are easiest to find, for DM, its baseline, and DP-SGD."
     ),
+    description="One row per attack on a release, kind of image, and part of its members.",
     chapter="no_free_lunch",
     datasets=("fashion_mnist",),
     design=design.Design,

@@ -13,6 +13,7 @@ EXPERIMENT = Experiment(
         "The largest log ratio of two Gibbs posteriors, on real images, against its bound r eps0 "
         "(1.4 and 1.5)."
     ),
+    description="One row per pair of neighbouring data sets and their Gibbs posteriors.",
     chapter="gibbs",
     datasets=("fashion_mnist", "cifar10"),
     design=Design,

@@ -10,6 +10,9 @@ EXPERIMENT = Experiment(
     name="linear_dm",
     module=__name__,
     summary="Every statement of the proof for linear extractors, checked on real images in float64.",
+    description=(
+        'One row per check of a statement of the chapter "Linear extractors: the proof", on one case.'
+    ),
     chapter="linear_check",
     datasets=("fashion_mnist", "cifar10"),
     design=Design,

@@ -9,6 +9,10 @@ EXPERIMENT = Experiment(
     name="membership",
     module=__name__,
     summary="Membership inference through the condenser: every shadow model's data is condensed anew.",
+    description=(
+        "One row per attack on a release and a population. Every one of the K shadow models is the target "
+        "once, with the others as its shadows."
+    ),
     chapter="membership",
     datasets=("fashion_mnist", "cifar10", "fairface"),
     design=design.Design,

@@ -10,6 +10,10 @@ EXPERIMENT = Experiment(
     summary=(
         "How far the synthetic images move when one real image goes, for extractors that are not linear."
     ),
+    description=(
+        "One row per pair of runs, with and without one image x, or (rows with a `delta`) per "
+        "displacement of the synthetic images."
+    ),
     chapter="nonlinear_extractors",
     datasets=("fashion_mnist", "cifar10"),
     design=measure.Design,

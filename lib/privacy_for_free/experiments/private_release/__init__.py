@@ -12,6 +12,7 @@ EXPERIMENT = Experiment(
     summary=(
         "What a proved epsilon costs: accuracy, seconds, and what an audit finds, mechanism by mechanism."
     ),
+    description="One row per release, or per audit of a mechanism.",
     chapter="price_of_a_guarantee",
     datasets=("fashion_mnist",),
     design=Design,

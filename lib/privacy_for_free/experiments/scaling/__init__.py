@@ -13,6 +13,10 @@ EXPERIMENT = Experiment(
         "What the book's operations cost: time, memory and arithmetic against n, m, K and images "
         "per class (ipc)."
     ),
+    description=(
+        "One row per operation of the library and size. What is counted (memory, flops, bytes) is the "
+        "same in every run."
+    ),
     chapter="scaling",
     datasets=("fashion_mnist",),
     design=Design,

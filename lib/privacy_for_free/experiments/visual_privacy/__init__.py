@@ -13,6 +13,12 @@ EXPERIMENT = Experiment(
         "What can be seen: how near synthetic images are to the image they started from, to "
         "members, to others."
     ),
+    description=(
+        "Half of a pool is condensed, K times; of each synthetic image the nearest members and non- "
+        "members are searched among all pool images of its class. One row per release, number of steps, "
+        "distance and reference; and rows whose `statistic` is picture. The K sets are the unit of every "
+        "interval."
+    ),
     chapter="can_you_see_anyone",
     datasets=("fashion_mnist", "cifar10", "fairface"),
     design=Design,
