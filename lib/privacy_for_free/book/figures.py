@@ -13,7 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from privacy_for_free.stats.intervals import Interval
+from privacy_for_free.stats.intervals import Interval, rate
 
 WIDTH = 7.2  # inches: the width of the book's text column
 COLOURS = sns.color_palette("colorblind").as_hex()  # Okabe and Ito's palette, as seaborn orders it
@@ -104,6 +104,26 @@ def series(index: int) -> dict[str, object]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[index % len(LINES)],
     }
+
+
+def roc(
+    axis: Axes, fprs: Sequence[float], tprs: Sequence[float], members: int, label: str, index: int
+) -> None:
+    """Draw a ROC curve, the index-th of its axis, with the exact 95 % interval of each rate as a band.
+
+    The intervals are those of `members` independent pairs of a target and an image; where pairs share images
+    or targets they are too narrow, and a caption has to say so.
+    """
+    bands = [rate(round(value * members), members) for value in tprs]
+    style = series(index) | {"markersize": 3}
+    axis.plot(fprs, tprs, label=label, **style)
+    low, high = [band.low for band in bands], [band.high for band in bands]
+    axis.fill_between(fprs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def legend_below(figure: Figure, axis: Axes, columns: int) -> None:
+    """Put the legend of one axis under the whole figure."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
 def pictures(axis: Axes, images: torch.Tensor, shape: Sequence[int], label: str = "", gap: int = 1) -> Axes:
