@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from privacy_for_free.book.claims import effects
+from privacy_for_free.book.claims.evidence import LEADING_ATTACK
 from privacy_for_free.stats.intervals import Interval
 
 
@@ -60,7 +61,7 @@ def test_audits(right, value):
 
 def attack(method, init, population, advantage, **columns):
     row = {"release": method, "method": method, "init": init, "population": population, "ratio": 0.01}
-    row |= {"attack": effects.LIRA, "shadows": 64, "advantage": advantage}
+    row |= {"attack": LEADING_ATTACK, "shadows": 64, "advantage": advantage}
     row |= {"advantage_low": advantage - 0.01, "advantage_high": advantage + 0.02}
     row |= {"difference": -advantage, "difference_low": -2 * advantage, "difference_high": 0.0}
     return row | columns

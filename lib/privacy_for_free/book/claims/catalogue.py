@@ -11,8 +11,9 @@ from privacy_for_free.book.claims.effects import Effect
 from privacy_for_free.book.claims.rules import Rule, Verdict, above, below, refuted
 from privacy_for_free.theory.linear_case import TOLERANCE
 
-SMALL = 5.0  # points of advantage or accuracy that this book calls little
-SAME = 1.0  # points of advantage below which a difference between two releases is none here
+SMALL_DIFFERENCE_POINTS = 5.0  # of advantage or accuracy: what this book calls little
+NO_DIFFERENCE_POINTS = 1.0  # of advantage: below it two releases count as equal
+SMALL = SMALL_DIFFERENCE_POINTS
 SPEAKERS = {"A": "the abstract", "C": "the critics", "B": "this book"}
 
 
@@ -163,8 +164,8 @@ CLAIMS = (
         experiment="membership",
         measure=effects.network_advantage,
         effect="advantage of offline LiRA, points, DM from noise, $r = 1$ %",
-        rule=below(SMALL),
-        why=f"holds where it is under {SMALL:.0f} points, to the end of the interval",
+        rule=below(SMALL_DIFFERENCE_POINTS),
+        why=f"holds where it is under {SMALL_DIFFERENCE_POINTS:.0f} points, to the end of the interval",
         chapters=("membership",),
     ),
     Claim(
@@ -173,7 +174,7 @@ CLAIMS = (
         experiment="membership",
         measure=effects.started_advantage,
         effect="the same over those images, the largest of DM, DSA and KIP from real images",
-        rule=below(SMALL),
+        rule=below(SMALL_DIFFERENCE_POINTS),
         why="as A12",
         chapters=("membership",),
     ),
@@ -195,8 +196,8 @@ CLAIMS = (
         experiment="membership",
         measure=effects.over_subset,
         effect="advantage on DM from noise minus that on the subset, points, $r = 1$ %",
-        rule=above(-SAME),
-        why=f"holds where the interval is above -{SAME:.0f}, fails where it is below",
+        rule=above(-NO_DIFFERENCE_POINTS),
+        why=f"holds where the interval is above -{NO_DIFFERENCE_POINTS:.0f}, fails where it is below",
         chapters=("membership",),
     ),
     Claim(
@@ -205,7 +206,7 @@ CLAIMS = (
         experiment="membership",
         measure=effects.over_subset_started,
         effect="the same over those images, DM from real images",
-        rule=above(-SAME),
+        rule=above(-NO_DIFFERENCE_POINTS),
         why="as C2",
         chapters=("membership",),
     ),
@@ -267,8 +268,9 @@ CLAIMS = (
         experiment="private_release",
         measure=effects.private_loss,
         effect=r"one noisy release at $\varepsilon = 1$ minus plain DM from real images, points",
-        rule=above(-SMALL),
-        why=f"holds where less than {SMALL:.0f} points are lost, to the end of the interval",
+        rule=above(-SMALL_DIFFERENCE_POINTS),
+        why=f"holds where less than {SMALL_DIFFERENCE_POINTS:.0f} points are lost, to the end of the "
+        "interval",
         chapters=("price_of_a_guarantee",),
     ),
     Claim(

@@ -1,7 +1,7 @@
 """What each claim comes down to in a record: one number with its interval, taken from the record's table.
 
-Each function takes the table of one record (columns: data/results/README.md) and returns an `Effect`, or None
-where the record holds nothing on the question, as a partial or a smoke record may.
+A claim's function takes the table of one record (columns: data/results/README.md) and returns an `Effect`, or
+None where the record holds nothing on the question, as a partial or a smoke record may.
 """
 
 from typing import NamedTuple
@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from privacy_for_free.attacks.roc import rate
-from privacy_for_free.stats import intervals, slopes
-from privacy_for_free.stats.intervals import Interval
+from privacy_for_free.book.claims import evidence
+from privacy_for_free.stats import intervals
+from privacy_for_free.stats.intervals import Interval, rate
 
-MIDDLE = 0.01  # r = m / n of the membership record at which all methods were attacked
-CONDENSED = ("gaussian", "logistic", "logistic_replace")  # Gibbs posteriors on condensed images, exact
-LIRA = "lira_offline_fixed"  # the attack that the chapter on membership leads with
+MIDDLE_RATIO = 0.01  # r = m / n of the membership record at which all methods were attacked
+CONDENSED_MODELS = ("gaussian", "logistic", "logistic_replace")  # Gibbs posteriors on condensed images, exact
 
 
 class Effect(NamedTuple):
@@ -35,7 +34,7 @@ def _effect(interval: Interval, scale: float = 1.0) -> Effect | None:
     return Effect(*numbers) if np.isfinite(numbers).all() else None
 
 
-def _one(rows: pd.DataFrame, column: str, scale: float = 1.0) -> Effect | None:
+def _single(rows: pd.DataFrame, column: str, scale: float = 1.0) -> Effect | None:
     """Return the only row's value with the interval that stands beside it."""
     if len(rows) != 1:
         return None
@@ -43,11 +42,11 @@ def _one(rows: pd.DataFrame, column: str, scale: float = 1.0) -> Effect | None:
     return _effect(Interval(row[column], row[f"{column}_low"], row[f"{column}_high"]), scale)
 
 
-def apart(one: Interval, other: Interval) -> Interval:
-    """Return one - other, whose errors are taken for independent; of two points it is a point."""
-    if one.half + other.half > 0:
-        return intervals.unpaired(one, other)[0]
-    return Interval(*np.subtract(one, other).tolist())
+def apart(value: Interval, base: Interval) -> Interval:
+    """Return value - base, whose errors are taken for independent; of two points it is a point."""
+    if value.half + base.half > 0:
+        return intervals.unpaired(value, base)[0]
+    return Interval(*np.subtract(value, base).tolist())
 
 
 def strongest(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
@@ -79,7 +78,7 @@ def _power_of_ten(errors: pd.Series) -> Effect | None:
 
 def closest_to_bound(table: pd.DataFrame) -> Effect | None:
     """Return the largest log ratio of Gibbs posteriors over its bound, condensed models, computed exactly."""
-    rows = table[table.model.isin(CONDENSED)]
+    rows = table[table.model.isin(CONDENSED_MODELS)]
     if not len(rows):
         return None
     largest = float((rows.observed / rows.bound).max())
@@ -87,16 +86,8 @@ def closest_to_bound(table: pd.DataFrame) -> Effect | None:
 
 
 def naive_over_condensed(table: pd.DataFrame) -> Effect | None:
-    """Return the ratio of log ratios, training on everything at a higher temperature to condensation.
-
-    At a common bound: the median over sizes in each replicate, which is a pair of classes; of these the mean
-    with its interval (Student's t).
-    """
-    pair = table.pivot_table(index=["replicate", "n", "m"], columns="model", values="observed")
-    if not {"logistic_all_data", "logistic_replace"} <= set(pair):
-        return None
-    medians = (pair.logistic_all_data / pair.logistic_replace).dropna().groupby("replicate").median()
-    return _effect(intervals.mean(medians)) if len(medians) > 1 else None
+    """Return the ratio of log ratios, training on everything at a higher temperature to condensation."""
+    return _effect(evidence.median_over_pairs(evidence.over_condensed(table, "logistic_all_data")))
 
 
 def slope_smooth(table: pd.DataFrame) -> Effect | None:
@@ -115,27 +106,14 @@ def _slope(table: pd.DataFrame, extractor: str) -> Effect | None:
     rows = rows[(rows.init == "noise") & ~rows.in_initialisation.eq(True)]
     if rows.seed.nunique() < 3:
         return None
-    fit = slopes.exponent(rows)
-    return Effect(fit.value, fit.t_low, fit.t_high)
-
-
-def _accuracies(table: pd.DataFrame, mechanism: str, **chosen: object) -> pd.Series:
-    rows = table[(table.kind == "accuracy") & (table.mechanism == mechanism)]
-    for column, value in chosen.items():
-        rows = rows[rows[column] == value]
-    return 100 * rows.test_accuracy
-
-
-def _images(table: pd.DataFrame) -> list[float]:
-    """Return the numbers of images a class of plain DM, smallest first."""
-    return sorted(table[(table.kind == "accuracy") & (table.mechanism == "dm")].ipc.dropna().unique())
+    return _effect(evidence.shift_exponent(rows))
 
 
 def gain_over_generator(table: pd.DataFrame) -> Effect | None:
     """Return accuracy of condensation in one noisy release minus DP-MERF's, in points, at epsilon 1."""
-    few = _images(table)[:1]
+    few = evidence.images_per_class(table)[:1]
     chosen = {"epsilon": 1.0, "ipc": few[0]} if few else {}
-    pair = (_accuracies(table, name, **chosen) for name in ("one_release", "dp_merf"))
+    pair = (evidence.accuracies(table, name, **chosen) for name in ("one_release", "dp_merf"))
     return _effect(intervals.difference(*pair))
 
 
@@ -144,7 +122,7 @@ def cost_over_generator(table: pd.DataFrame) -> Effect | None:
 
     A ratio of geometric means over seeds; the interval is Welch's, of logarithms.
     """
-    few = _images(table)[:1]
+    few = evidence.images_per_class(table)[:1]
     if not few:
         return None
     rows = table[(table.kind == "accuracy") & (table.epsilon == 1) & (table.ipc == few[0])]
@@ -155,11 +133,11 @@ def cost_over_generator(table: pd.DataFrame) -> Effect | None:
 
 def private_loss(table: pd.DataFrame) -> Effect | None:
     """Return accuracy of one noisy release at epsilon 1 minus that of DM from real images, in points."""
-    few = _images(table)[:1]
+    few = evidence.images_per_class(table)[:1]
     if not few:
         return None
-    private = _accuracies(table, "one_release", epsilon=1.0, ipc=few[0])
-    return _effect(intervals.difference(private, _accuracies(table, "dm", init="real", ipc=few[0])))
+    private = evidence.accuracies(table, "one_release", epsilon=1.0, ipc=few[0])
+    return _effect(intervals.difference(private, evidence.accuracies(table, "dm", init="real", ipc=few[0])))
 
 
 def sgd_over_few(table: pd.DataFrame) -> Effect | None:
@@ -173,11 +151,11 @@ def sgd_over_many(table: pd.DataFrame) -> Effect | None:
 
 
 def _sgd_over(table: pd.DataFrame, place: int) -> Effect | None:
-    sizes, epsilons = _images(table), table[table.mechanism == "dp_sgd"].epsilon
+    sizes, epsilons = evidence.images_per_class(table), table[table.mechanism == "dp_sgd"].epsilon
     if not sizes or not len(epsilons):
         return None
-    plain = _accuracies(table, "dm", init="real", ipc=sizes[place])
-    return _effect(intervals.difference(_accuracies(table, "dp_sgd", epsilon=epsilons.min()), plain))
+    plain = evidence.accuracies(table, "dm", init="real", ipc=sizes[place])
+    return _effect(intervals.difference(evidence.accuracies(table, "dp_sgd", epsilon=epsilons.min()), plain))
 
 
 def audits_right(table: pd.DataFrame) -> Effect | None:
@@ -193,39 +171,32 @@ def audits_right(table: pd.DataFrame) -> Effect | None:
     return Effect(right, right, right)
 
 
-def _attacked(table: pd.DataFrame, population: str) -> pd.DataFrame:
-    """Return rows of an attack on networks, each release at its largest number of shadows."""
-    rows = table[(table.release == table.method) & (table.attack == LIRA) & (table.population == population)]
-    most = rows.groupby(["method", "init", "ratio"]).shadows.transform("max")
-    return rows[rows.shadows == most]
-
-
 def network_advantage(table: pd.DataFrame) -> Effect | None:
     """Return the advantage in points over all members, DM from noise at r = 1 %."""
-    rows = _attacked(table, "all")
-    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE)]
-    return _one(rows, "advantage", 100)
+    rows = evidence.attacked(table, "all")
+    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE_RATIO)]
+    return _single(rows, "advantage", 100)
 
 
 def started_advantage(table: pd.DataFrame) -> Effect | None:
     """Return the largest advantage in points over the images that a release starts from, at r = 1 %."""
-    rows = _attacked(table, "in_initialisation")
-    rows = rows[rows.method.isin(["dm", "dsa", "kip"]) & (rows.ratio == MIDDLE)]
-    return _one(rows.nlargest(1, "advantage"), "advantage", 100)
+    rows = evidence.attacked(table, "in_initialisation")
+    rows = rows[rows.method.isin(["dm", "dsa", "kip"]) & (rows.ratio == MIDDLE_RATIO)]
+    return _single(rows.nlargest(1, "advantage"), "advantage", 100)
 
 
 def over_subset(table: pd.DataFrame) -> Effect | None:
     """Return DM's advantage from noise minus that of a random subset, all members, at r = 1 %, in points."""
-    rows = _attacked(table, "all")
-    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE)]
-    return _one(rows, "difference", 100)
+    rows = evidence.attacked(table, "all")
+    rows = rows[(rows.method == "dm") & (rows.init == "noise") & (rows.ratio == MIDDLE_RATIO)]
+    return _single(rows, "difference", 100)
 
 
 def over_subset_started(table: pd.DataFrame) -> Effect | None:
     """Return the same for DM from real images, over the images that each of the two releases starts from."""
-    rows = _attacked(table, "in_initialisation")
-    rows = rows[(rows.method == "dm") & (rows.init == "real") & (rows.ratio == MIDDLE)]
-    return _one(rows, "difference", 100)
+    rows = evidence.attacked(table, "in_initialisation")
+    rows = rows[(rows.method == "dm") & (rows.init == "real") & (rows.ratio == MIDDLE_RATIO)]
+    return _single(rows, "difference", 100)
 
 
 def over_subset_tpr(table: pd.DataFrame) -> Effect | None:
@@ -233,8 +204,8 @@ def over_subset_tpr(table: pd.DataFrame) -> Effect | None:
 
     At r = 1 %; the interval takes the two for independent.
     """
-    rows = _attacked(table, "all")
-    rows = rows[rows.ratio == MIDDLE]
+    rows = evidence.attacked(table, "all")
+    rows = rows[rows.ratio == MIDDLE_RATIO]
     pair = []
     for method, init in (("dm", "noise"), ("random_subset", "real")):
         own = rows[(rows.method == method) & (rows.init == init)]
@@ -279,37 +250,30 @@ def sgd_over_canaries(table: pd.DataFrame) -> Effect | None:
     return _effect(apart(*pair))
 
 
-def _nearest(table: pd.DataFrame, reference: str, init: str, population: str) -> pd.DataFrame:
-    """Return the shares of a reference for the condensed images of an initialisation at their last step."""
-    rows = table[(table.reference == reference) & (table.init == init) & (table.population == population)]
-    rows = rows[rows.method.isin(["dm", "dsa", "kip"])]
-    rows = rows[rows.ipc == rows.ipc.max()]
-    return rows[rows.iterations == rows.groupby(["method", "metric"]).iterations.transform("max")]
-
-
 def initial_found_dm(table: pd.DataFrame) -> Effect | None:
     """Return the largest percentage over distances of DM's images that are still nearest to their start."""
-    return _initial_found(table, "dm")
+    return initial_found(table, "dm")
 
 
 def initial_found_others(table: pd.DataFrame) -> Effect | None:
     """Return the same over distances and the methods DSA and KIP."""
-    return _initial_found(table, "dsa", "kip")
+    return initial_found(table, "dsa", "kip")
 
 
-def _initial_found(table: pd.DataFrame, *methods: str) -> Effect | None:
-    rows = _nearest(table, "initial_nearest", "real", "all")
+def initial_found(table: pd.DataFrame, *methods: str) -> Effect | None:
+    """Return the largest percentage over distances and methods, from real images, at the last step."""
+    rows = evidence.nearest_shares(table, "initial_nearest", "real", "all")
     return _percent(rows[rows.method.isin(methods)].nlargest(1, "mean"))
 
 
 def member_nearer_noise(table: pd.DataFrame) -> Effect | None:
     """Return the percentage of images from noise whose nearest is a member, of the clearest test."""
-    return _clearest(_nearest(table, "member_nearer", "noise", "all"))
+    return _clearest(evidence.nearest_shares(table, "member_nearer", "noise", "all"))
 
 
 def member_nearer_others(table: pd.DataFrame) -> Effect | None:
     """Return the same of images from real ones, the members that they started from left out."""
-    return _clearest(_nearest(table, "member_nearer", "real", "not_in_initialisation"))
+    return _clearest(evidence.nearest_shares(table, "member_nearer", "real", "not_in_initialisation"))
 
 
 def _clearest(rows: pd.DataFrame) -> Effect | None:

@@ -10,8 +10,8 @@ import pytest
 
 from privacy_for_free import experiments
 from privacy_for_free.book import claims
-from privacy_for_free.book.claims import CLAIMS, Verdict
-from privacy_for_free.lab import records
+from privacy_for_free.book.claims import CLAIMS, Verdict, judging
+from privacy_for_free.lab.record import Record
 
 BY_KEY = {claim.key: claim for claim in CLAIMS}
 
@@ -76,7 +76,7 @@ def test_every_claim_names_chapters_that_exist_and_an_experiment(root):
     chapters = {path.stem for path in (root / "chapters").glob("*.ipynb")}
     for claim in CLAIMS:
         assert set(claim.chapters) <= chapters
-        assert claim.experiment == experiments.get(claim.experiment).NAME
+        assert claim.experiment == experiments.get(claim.experiment).name
         assert claim.key[0] in claims.SPEAKERS
     assert len(BY_KEY) == len(CLAIMS)
 
@@ -89,7 +89,7 @@ def test_without_a_record_a_claim_is_open(claim, tmp_path):
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.key)
 def test_a_table_without_rows_has_no_effect(claim):
-    columns = experiments.get(claim.experiment).COLUMNS
+    columns = experiments.get(claim.experiment).column_names
     numbers = dict.fromkeys(columns, float)
     assert claim.measure(pd.DataFrame(columns=list(columns)).astype(numbers)) is None
 
@@ -121,9 +121,9 @@ def test_one_data_set_decides_against_and_none_in_favour_alone(tmp_path, monkeyp
             for o in tables.get(dataset, [])
             for _ in range(1000)
         ]
-        return records.Record(pd.DataFrame(rows), {}) if rows else None
+        return Record(pd.DataFrame(rows), {}) if rows else None
 
-    monkeypatch.setattr(records, "largest", largest)
+    monkeypatch.setattr(judging, "largest", largest)
     assert claims.judge(BY_KEY["A2"]).verdict is Verdict.FAILS
     tables["cifar10"] = [0.1]
     assert claims.judge(BY_KEY["A2"]).verdict is Verdict.ASSUMPTIONS
