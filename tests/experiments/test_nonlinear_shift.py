@@ -11,8 +11,10 @@ import torch
 
 from privacy_for_free import condensation
 from privacy_for_free.condensation import dm
-from privacy_for_free.core.randomness import generator
-from privacy_for_free.experiments.nonlinear_shift import measure as experiment
+from privacy_for_free.core.randomness import derived_seed, generator
+from privacy_for_free.experiments.nonlinear_shift import EXPERIMENT, material, trained
+from privacy_for_free.experiments.nonlinear_shift.design import REMOVED, Task, kind, tasks
+from privacy_for_free.lab import settings
 from privacy_for_free.nets import networks
 from privacy_for_free.stats import slopes
 
@@ -30,7 +32,7 @@ def dataset(count=160):
 
 
 SMALL = dataclasses.replace(
-    experiment.PROFILES["smoke"],
+    EXPERIMENT.profiles["smoke"],
     ns=(10, 20, 40),
     dm=dm.DM(iterations=3, learning_rate=4.0, width=4, augmentation=""),
     width=4,
@@ -41,9 +43,9 @@ SMALL = dataclasses.replace(
 def table():
     data = dataset()
     rows = []
-    for task in experiment.tasks(SMALL, data):
-        rows += experiment.run_task(task, SMALL, data, 0, CPU)
-    return pd.DataFrame(rows, columns=experiment.COLUMNS)
+    for task in tasks(SMALL, data):
+        rows += EXPERIMENT.run(task, SMALL, data, 0, CPU)
+    return pd.DataFrame(rows, columns=EXPERIMENT.column_names)
 
 
 def select(table, **values):
@@ -66,23 +68,23 @@ def test_first_step_moves_by_the_target_and_falls_as_one_over_n(table):
 def test_one_step_is_the_gradient_of_a_slow_twin():
     """The shift after one step, from the definition: two losses differentiated, two sets moved."""
     data = dataset()
-    task = experiment.Task("convnet", 2, 0)
-    rows = pd.DataFrame(experiment.run_task(task, SMALL, data, 0, CPU))
-    material = experiment._material(task, SMALL, data, 0, CPU)
+    task = Task("convnet", 2, 0)
+    rows = pd.DataFrame(EXPERIMENT.run(task, SMALL, data, 0, CPU))
+    images = material.draw(task, SMALL, data, 0, CPU)
     row = rows.query("iterations == 1 and n == 20 and init == 'noise' and x == 'typical'").iloc[0]
     network = networks.build("convnet", (1, 8, 8), 1, 4)
-    own = experiment.derived_seed(0, "nonlinear extractors", 0)
+    own = derived_seed(0, "nonlinear extractors", 0)
     theta = network.initial(generator(own, "condensation extractor", 0), classifier=False)
     moved = []
-    for real in (material.real[:20], material.real[1:20]):
-        s = material.starts["noise"][0].clone().requires_grad_(True)
+    for real in (images.real[:20], images.real[1:20]):
+        s = images.starts["noise"][0].clone().requires_grad_(True)
         gap = network.features(theta, real).mean(0) - network.features(theta, s).mean(0)
         (gradient,) = torch.autograd.grad(gap.square().sum(), s)
         moved.append(s.detach() - 4.0 * gradient)
     expected = float((moved[0] - moved[1]).double().norm())
     assert row["shift"] == pytest.approx(expected, rel=1e-3)
     assert row.moved == pytest.approx(
-        float((moved[0] - material.starts["noise"][0]).flatten(1).norm(dim=1).mean()), rel=1e-3
+        float((moved[0] - images.starts["noise"][0]).flatten(1).norm(dim=1).mean()), rel=1e-3
     )
 
 
@@ -129,8 +131,8 @@ def test_trained_networks_differ_less_than_two_trainings(table):
 
 def test_a_task_alone_gives_the_rows_of_the_whole_run(table):
     data = dataset()
-    task = experiment.tasks(SMALL, data)[2]
-    again = pd.DataFrame(experiment.run_task(task, SMALL, data, 0, CPU), columns=experiment.COLUMNS)
+    task = tasks(SMALL, data)[2]
+    again = pd.DataFrame(EXPERIMENT.run(task, SMALL, data, 0, CPU), columns=EXPERIMENT.column_names)
     stored = select(table[table.delta.isna()], extractor=task.extractor, m=task.m, seed=task.replicate)
     assert len(again) == len(stored)
     for column in ("shift", "shift_largest", "moved", "loss"):
@@ -138,22 +140,22 @@ def test_a_task_alone_gives_the_rows_of_the_whole_run(table):
 
 
 def test_sets_are_nested_and_lack_only_x():
-    cases, sets = experiment._cases(SMALL)
+    cases, sets = material.plan(SMALL)
     for case in cases:
         n, lacking, start = sets[case.without]
-        assert (n, lacking, start) == (case.n, experiment.KINDS.index(case.x), case.start)
+        assert (n, lacking, start) == (case.n, REMOVED.index(case.x), case.start)
         assert sets[case.whole] == (case.n, None, case.start)
-    material = experiment._material(experiment.Task("convnet", 2, 0), SMALL, dataset(), 0, CPU)
-    whole, without = material.starts["x"]
-    assert torch.equal(whole[0], material.real[0])
+    images = material.draw(Task("convnet", 2, 0), SMALL, dataset(), 0, CPU)
+    whole, without = images.starts["x"]
+    assert torch.equal(whole[0], images.real[0])
     assert torch.equal(whole[1:], without[1:])
-    for image in (*material.starts["real"][0], without[0]):
-        assert not torch.equal(image, material.real[0])
+    for image in (*images.starts["real"][0], without[0]):
+        assert not torch.equal(image, images.real[0])
 
 
 def test_kill_and_resume_within_a_task(tmp_path, monkeypatch):
-    data, task = dataset(), experiment.Task("convnet", 2, 0)
-    whole = experiment.run_task(task, SMALL, data, 0, CPU)
+    data, task = dataset(), Task("convnet", 2, 0)
+    whole = EXPERIMENT.run(task, SMALL, data, 0, CPU)
     real = dm.Matcher.loss_and_gradient
 
     def broken(self, index, images):
@@ -161,20 +163,44 @@ def test_kill_and_resume_within_a_task(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(self, index, images)
 
-    monkeypatch.setattr(experiment, "Run", partial(condensation.Run, every=1))
+    monkeypatch.setattr(trained, "Run", partial(condensation.Run, every=1))
     monkeypatch.setattr(dm.Matcher, "loss_and_gradient", broken)
     path = tmp_path / "task.checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
+        EXPERIMENT.run(task, SMALL, data, 0, CPU, checkpoint=path)
     assert path.exists()
     monkeypatch.setattr(dm.Matcher, "loss_and_gradient", real)
-    resumed = experiment.run_task(task, SMALL, data, 0, CPU, checkpoint=path)
+    resumed = EXPERIMENT.run(task, SMALL, data, 0, CPU, checkpoint=path)
     for one, other in zip(whole, resumed, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
+def test_every_set_is_condensed_from_its_own_images():
+    _, sets = material.plan(SMALL)
+    rows = material.membership(sets, 40)
+    for (n, lacking, _), row in zip(sets, rows, strict=True):
+        assert row.nonzero()[:, 0].tolist() == [place for place in range(n) if place != lacking]
+
+
+def test_extractors_that_are_networks():
+    smooth, kinked = (trained.network(name, (1, 8, 8), 4) for name in ("convnet_gelu", "convnet"))
+    assert smooth == networks.ConvNet(1, 8, 1, 4, activation="gelu")
+    assert kinked == networks.ConvNet(1, 8, 1, 4)
+    assert trained.network("mlp", (1, 8, 8), 4) == networks.MLP(1, 8, 1, 4)
+
+
+def test_reduced_design_has_every_kind_of_task():
+    laptop = EXPERIMENT.profiles["laptop"]
+    reduced = settings.change(laptop, EXPERIMENT.reduced)
+    assert reduced.dm.compile
+    assert reduced.schedule.compile
+    assert reduced.stops[-1] == reduced.dm.iterations
+    many = SimpleNamespace(name="many", classes=("a",), train_labels=torch.zeros(5000, dtype=torch.int64))
+    assert {kind(task) for task in tasks(reduced, many)} == {kind(task) for task in tasks(laptop, many)}
+
+
 def test_too_few_images():
     with pytest.raises(ValueError, match="toy: a class of 20 images, allowed are 40 or more"):
-        experiment.tasks(SMALL, dataset(40))
+        tasks(SMALL, dataset(40))
     with pytest.raises(ValueError, match="n 3: allowed are 5 or more"):
-        experiment.tasks(dataclasses.replace(SMALL, ns=(3, 40)), dataset())
+        tasks(dataclasses.replace(SMALL, ns=(3, 40)), dataset())

@@ -79,6 +79,6 @@ def tasks(design: Design, dataset: "Dataset") -> list[Task]:
     return sizes
 
 
-def kind(task: Task) -> tuple[str, int]:
-    """Return what tells tasks apart that take different ways: the release, and how its images are pooled."""
-    return task.method, task.factor
+def kind(task: Task) -> str:
+    """Return what tells tasks apart that take different ways through the code: the release."""
+    return task.method
