@@ -111,7 +111,7 @@ class Chapter:
         self.glue(**numbers)
         for key, given in (verdicts or {}).items():
             if isinstance(given, str):
-                self.glue(**{key: given})
+                self.glue(**{key: str(given)})  # a Verdict too: as its word
             else:
                 self.verdicts(**{key: given})
 

@@ -28,6 +28,17 @@ def above(limit: float, holds: Verdict = Verdict.HOLDS) -> Rule:
     return lambda e: holds if e.low > limit else Verdict.FAILS if e.high <= limit else Verdict.OPEN
 
 
+def includes(value: float) -> Rule:
+    """Hold where the interval includes `value`, fail where it does not; of not a number stay open."""
+
+    def rule(effect: Effect) -> Verdict:
+        if effect.low <= value <= effect.high:
+            return Verdict.HOLDS
+        return Verdict.FAILS if effect.low > value or effect.high < value else Verdict.OPEN
+
+    return rule
+
+
 def refuted(level: float = 0.05) -> Rule:
     """Fail where the corrected p-value is below `level`; what is not refuted stays open."""
     return lambda e: Verdict.FAILS if e.p_value is not None and e.p_value < level else Verdict.OPEN

@@ -56,7 +56,7 @@ PROFILES = {
 REDUCED = MappingProxyType(
     {
         "seeds": 1,
-        "width": 8,
+        "width": 4,
         "dm.iterations": 2,
         "dm.batch_real": 8,
         "dm.width": 8,
@@ -69,6 +69,6 @@ REDUCED = MappingProxyType(
         "kip.batch_targets": 100,
         "herding.width": 8,
         "schedule.epochs": 4,
-        "full_schedule.epochs": 2,
+        "full_schedule.epochs": 1,
     }
 )
