@@ -82,9 +82,6 @@ def test_figures(game):
     figure = inference.figure_two_worlds(pool, answers.confidences[..., 0], dataset)
     titles = [axis.get_title() or axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["an easy image", "a hard image"]
-        "an easy image",
-        "a hard image",
-    ]
     saw, did_not = figure.axes[1].containers
     assert sum(bar.get_height() for bar in saw) == sum(bar.get_height() for bar in did_not) == 2
     figure = inference.figure_roc(OUTCOMES)
