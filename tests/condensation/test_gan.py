@@ -67,7 +67,7 @@ def test_a_step_is_one_of_each_network():
     parameters = dataclasses.replace(SMALL, steps=1)
     network = gan.Generator(1, 8, 3, 3, 4)
     members = case.membership[0].nonzero()[:, 0]
-    after, _, losses = gan._fit(case, parameters, network, 0, members)
+    after, _, losses = gan.fit(case, parameters, network, 0, members)
     weights, statistics = network.initial(case.generator("gan generator", 0), torch.float64)
     weights = {name: value.requires_grad_(True) for name, value in weights.items()}
     critic = networks.build("convnet", (1, 8, 8), 3, 4)

@@ -11,7 +11,7 @@ from scipy import integrate
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from privacy_for_free.private.accounting import DELTA, LARGEST, Mechanism, calibrate
+from privacy_for_free.private.accounting import DELTA, LARGEST_NOISE, Mechanism, calibrate
 
 FASHION, CIFAR = 50 / 6000, 50 / 5000  # sampling rates of the published settings
 
@@ -194,4 +194,4 @@ def test_bad_questions():
     with pytest.raises(ValueError, match="accountant 'none'"):
         Mechanism(1.0).epsilon(accountant="none")
     assert calibrate(1e9, accountant="analytic").noise_multiplier > 0
-    assert calibrate(1e-4, accountant="pld").noise_multiplier < LARGEST
+    assert calibrate(1e-4, accountant="pld").noise_multiplier < LARGEST_NOISE

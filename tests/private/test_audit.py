@@ -10,7 +10,7 @@ from privacy_for_free.attacks.epsilon import epsilon_lower_bound
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.private import worst_case
 from privacy_for_free.private.accounting import Mechanism, calibrate
-from privacy_for_free.private.audit import _bounds, audit
+from privacy_for_free.private.audit import audit, lower_bounds
 from privacy_for_free.private.noisy_condensation import sums
 
 
@@ -103,7 +103,7 @@ def test_thresholds_are_ranked_by_the_bound_itself():
     counts = [(0, 0), (30, 0), (30, 3), (30, 30), (17, 5), (3, 29), (0, 30), (12, 12)]
     true, false = map(np.array, zip(*counts, strict=True))
     expected = [epsilon_lower_bound(t, 30, f, 30, 1e-2, 0.9) for t, f in counts]
-    np.testing.assert_allclose(_bounds(true, false, 30, 1e-2, 0.9), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(lower_bounds(true, false, 30, 1e-2, 0.9), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_valid_bound_errs_no_more_often_than_it_may():

@@ -35,7 +35,7 @@ def test_features_have_norm_1_and_approximate_the_gaussian_kernel():
 
 @pytest.mark.parametrize("noise_multiplier", [0.0, 1.5])
 def test_the_release_is_the_mean_of_joint_features_plus_noise(noise_multiplier, monkeypatch):
-    monkeypatch.setattr(dp_merf, "ROWS", 7)
+    monkeypatch.setattr(dp_merf, "CHUNK_ROWS", 7)
     case = problem()
     parameters = dataclasses.replace(SMALL, noise_multiplier=noise_multiplier)
     w = dp_merf.frequencies(case, parameters)
@@ -86,7 +86,7 @@ def test_default_noise_is_epsilon_1():
 
 def test_the_generator_is_the_authors_network():
     case = problem()
-    weights, statistics = dp_merf._initial(case, SMALL, 0)
+    weights, statistics = dp_merf.initial(case, SMALL, 0)
     twin = nn.Sequential(
         *(nn.Linear(5 + 3, 16), nn.BatchNorm1d(16), nn.ReLU()),
         *(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU()),

@@ -459,6 +459,9 @@ def test_bad_problems(method):
     case = dataclasses.replace(problem(), init="real")
     with pytest.raises(ValueError, match="init 'real': allowed is 'noise'"):
         condense(case, parameters)
+    case = dataclasses.replace(problem(), start=torch.zeros((2, 3, 2), dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"start torch.int64 \(2, 3, 2\): allowed is None"):
+        condense(case, parameters)
     if hasattr(parameters, "sample"):
         with pytest.raises(ValueError, match="sample 50: allowed are 1 to"):
             condense(problem(), dataclasses.replace(parameters, sample=50))

@@ -138,7 +138,7 @@ def generate(problem: Problem, parameters: GAN) -> Condensed:
     labels = torch.arange(problem.classes, device=device).repeat_interleave(problem.ipc)
     for k, name in enumerate(problem.names):
         members = problem.membership[k].to(device).nonzero()[:, 0]
-        weights, statistics, loss = _fit(problem, parameters, generator, name, members)
+        weights, statistics, loss = fit(problem, parameters, generator, name, members)
         stream = problem.generator("gan sample", name, device=device)
         code = torch.randn((len(labels), parameters.code), generator=stream, dtype=dtype, device=device)
         with torch.no_grad():
@@ -160,10 +160,14 @@ def discriminator_loss(real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + made).mean()
 
 
-def _fit(
+def fit(
     problem: Problem, parameters: GAN, generator: Generator, name: int, members: torch.Tensor
 ) -> tuple[Weights, Weights, torch.Tensor]:
-    """Return the generator's weights, its statistics, and the discriminator's losses, float64."""
+    """Train on one set: its name, and its members' indices, int64, where the images are.
+
+    Returns the generator's weights, its batch norms' running statistics, and the discriminator's losses,
+    float64, one for each step. DivergenceError when a loss is not finite.
+    """
     device, dtype = problem.images.device, problem.images.dtype
     critic = networks.build(
         "convnet", problem.images.shape[1:], problem.classes, parameters.discriminator_width

@@ -43,7 +43,8 @@ from privacy_for_free.core import validate
 ACCOUNTANTS = ("analytic", "rdp", "pld")
 ADJACENCIES = ("add_remove", "replace_one")
 DELTA = 1e-5
-SMALLEST, LARGEST = 0.25, 2.0**20  # noise multipliers a calibration looks at; less takes the PLD minutes
+SMALLEST_NOISE = 0.25  # least noise multiplier that a calibration looks at: less takes the PLD minutes
+LARGEST_NOISE = 2.0**20
 TOLERANCE = 1e-5  # of a calibrated noise multiplier, relative
 
 
@@ -77,7 +78,7 @@ class Mechanism:
         """Return an epsilon >= 0 for which the mechanism is (epsilon, delta)-DP; infinity without noise.
 
         ValueError for a delta outside (0, 1), an unknown accountant, and one that cannot do this mechanism.
-        Below a noise multiplier of SMALLEST the PLD takes minutes.
+        Below a noise multiplier of SMALLEST_NOISE the PLD takes minutes.
 
         >>> round(Mechanism(1.0, steps=50, rate=50 / 6000).epsilon(accountant="rdp"), 2)
         1.06
@@ -107,8 +108,8 @@ def calibrate(
 
     Its epsilon under the same accountant is at most the target, and its noise multiplier above the least one
     by at most a share TOLERANCE. ValueError for epsilon <= 0, for what `Mechanism` refuses, and for a target
-    that no noise multiplier between SMALLEST and LARGEST reaches: below some epsilon Renyi accounting needs
-    noise of 1 / delta. The analytic accountant knows no such limits.
+    that no noise multiplier between SMALLEST_NOISE and LARGEST_NOISE reaches: below some epsilon Renyi
+    accounting needs noise of 1 / delta. The analytic accountant knows no such limits.
 
     >>> round(calibrate(1.0, accountant="analytic").noise_multiplier, 3)
     3.731
@@ -135,7 +136,7 @@ def calibrate(
     # The bracket is looked for from above: at little noise the PLD takes long.
     high = max(1.0, rate * math.sqrt(steps))
     while (reached := spent(high)) > epsilon:
-        if high >= LARGEST:
+        if high >= LARGEST_NOISE:
             raise ValueError(
                 f"epsilon {epsilon!r}: not reached at delta {delta!r} by the accountant {accountant} with "
                 f"{steps} steps at rate {rate!r}; allowed are numbers from {reached:.3g} up"
@@ -143,10 +144,10 @@ def calibrate(
         high *= 2
     low = high / 2
     while (reached := spent(low)) <= epsilon:
-        if low <= SMALLEST:
+        if low <= SMALLEST_NOISE:
             raise ValueError(
-                f"epsilon {epsilon!r}: needs a noise multiplier below {SMALLEST}, which is not computed; "
-                f"allowed are numbers below {reached:.4g}, and infinity"
+                f"epsilon {epsilon!r}: needs a noise multiplier below {SMALLEST_NOISE}, which is not "
+                f"computed; allowed are numbers below {reached:.4g}, and infinity"
             )
         low, high = low / 2, low
     library = _library()

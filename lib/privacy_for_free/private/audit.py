@@ -77,15 +77,17 @@ def _choose(values: np.ndarray, delta: float, confidence: float) -> tuple[float,
         false, true = (
             values.shape[1] - np.searchsorted(np.sort(sign * row), levels, "right") for row in values
         )
-        bounds = _bounds(true, false, values.shape[1], delta, confidence)
+        bounds = lower_bounds(true, false, values.shape[1], delta, confidence)
         for level, bound, gap in zip(levels.tolist(), bounds.tolist(), (true - false).tolist(), strict=True):
             if (bound, gap) > best:
                 best, chosen = (bound, gap), (level, sign)
     return chosen
 
 
-def _bounds(true: np.ndarray, false: np.ndarray, runs: int, delta: float, confidence: float) -> np.ndarray:
-    """Return `epsilon_lower_bound` of arrays of counts, each out of `runs`."""
+def lower_bounds(
+    true: np.ndarray, false: np.ndarray, runs: int, delta: float, confidence: float
+) -> np.ndarray:
+    """Return `epsilon_lower_bound` of arrays of counts (int64), each out of `runs`, as float64."""
     side = (1 - confidence) / 2
     low = np.where(true == 0, 0.0, betaincinv(np.maximum(true, 1), runs - true + 1, side))
     high = np.where(false == runs, 1.0, betaincinv(false + 1, np.maximum(runs - false, 1), 1 - side))

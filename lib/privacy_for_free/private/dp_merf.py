@@ -31,7 +31,7 @@ from privacy_for_free.nets.networks import Weights
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.sums import clipped_sums, noise
 
-ROWS = 4096  # images whose features are in memory at once
+CHUNK_ROWS = 4096  # images whose features are in memory at once
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
         shape = (problem.classes, parameters.features)
         stream = problem.generator("dp_merf noise", name)
         total = noise(shape, parameters.noise_multiplier, stream).to(device)
-        for rows in members.split(ROWS):
+        for rows in members.split(CHUNK_ROWS):
             phi = fourier(problem.images[rows], w)
             total += clipped_sums(phi, problem.labels.to(device)[rows], problem.classes, 1.0)
         released.append(total / len(members))
@@ -151,7 +151,7 @@ def _fit(
 ) -> tuple[Weights, Weights, torch.Tensor]:
     """Return the generator's weights, the statistics of its batch norms, and the losses, float64."""
     device, dtype = problem.images.device, problem.images.dtype
-    weights, statistics = _initial(problem, parameters, name)
+    weights, statistics = initial(problem, parameters, name)
     optimiser = torch.optim.Adam(weights.values(), lr=parameters.learning_rate)
     codes = problem.generator("dp_merf codes", name, device=device)
     choices = problem.generator("dp_merf labels", name)
@@ -179,8 +179,12 @@ def _fit(
     return detached, statistics, torch.tensor(losses, dtype=torch.float64)
 
 
-def _initial(problem: Problem, parameters: DPMERF, name: int) -> tuple[Weights, Weights]:
-    """Draw weights as torch's linear layers do; batch norms start as the identity."""
+def initial(problem: Problem, parameters: DPMERF, name: int) -> tuple[Weights, Weights]:
+    """Return a set's generator before training, and the running statistics of its batch norms.
+
+    Weights are drawn as torch's linear layers draw them, from the seed and the set's name; batch norms start
+    as the identity.
+    """
     device, dtype = problem.images.device, problem.images.dtype
     stream = problem.generator("dp_merf generator", name, device=device)
     widths = (parameters.code + problem.classes, *parameters.hidden, math.prod(problem.images.shape[1:]))

@@ -26,7 +26,7 @@ from privacy_for_free.nets.networks import Network
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.sums import poisson_sample
 
-SHRINK = 1 - 1e-5  # what Opacus clips to, of C: more than float32 rounds off
+BOUND_SHARE = 1 - 1e-5  # what Opacus clips to, of C: more than float32 rounds off
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def train(
     values = {name: Parameter(value.to(device)) for name, value in initial.items()}
     optimiser = DPOptimizer(
         torch.optim.SGD(values.values(), lr=parameters.learning_rate, momentum=parameters.momentum),
-        noise_multiplier=parameters.noise_multiplier / SHRINK,
-        max_grad_norm=parameters.bound * SHRINK,
+        noise_multiplier=parameters.noise_multiplier / BOUND_SHARE,
+        max_grad_norm=parameters.bound * BOUND_SHARE,
         expected_batch_size=parameters.sample,
         loss_reduction="mean",
         generator=generator(seed, "dp_sgd noise", *index, device=device),

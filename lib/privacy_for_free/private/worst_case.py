@@ -1,9 +1,9 @@
 """The hardest neighbours for each mechanism, and the statistic that tells them apart best: for audits.
 
-The data are grey images of two classes, `COUNT` of each and, on one side, a half white canary in class 0. The
-attacker knows every other image, and all that is public; it looks in the direction in which the canary moves
-the release, whose vector reaches the norm that it is clipped to. Where a mechanism releases many sums alike,
-one of them is looked at: its epsilon is that of one step.
+The data are grey images of two classes, `PER_CLASS` of each and, on one side, a half white canary in class 0.
+The attacker knows every other image, and all that is public; it looks in the direction in which the canary
+moves the release, whose vector reaches the norm that it is clipped to. Where a mechanism releases many sums
+alike, one of them is looked at: its epsilon is that of one step.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from privacy_for_free.private import dp_merf, dp_sgd
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.noisy_condensation.sums import clip
 
-COUNT, SAMPLE = 12, 11  # images of a class without the canary, and expected ones of a Poisson sample
+PER_CLASS, SAMPLE_SIZE = 12, 11  # images of a class without the canary, and expected ones of a Poisson sample
 BOUND = 0.05  # of features and gradients: small, so that it is reached
 NETWORK = networks.MLP(1, 8, 2, width=4, depth=1)
 Mechanism = Callable[[float, Problem, int], float]
@@ -25,10 +25,10 @@ Mechanism = Callable[[float, Problem, int], float]
 
 def neighbours(present: bool, seed: int) -> Problem:
     """Return the grey images with or without the canary, which comes last, under a seed."""
-    images = torch.zeros((2 * COUNT + 1, 1, 8, 8))
+    images = torch.zeros((2 * PER_CLASS + 1, 1, 8, 8))
     images[-1] = 1.0
     images[-1, :, :, 4:] = -1.0
-    labels = torch.arange(2 * COUNT + 1) % 2
+    labels = torch.arange(2 * PER_CLASS + 1) % 2
     membership = torch.ones((1, len(labels)), dtype=torch.bool)
     membership[0, -1] = present
     return Problem.of(images, labels, membership, 1, "noise", seed)
@@ -46,17 +46,17 @@ def linear(noise_multiplier: float, problem: Problem, count: int) -> float:
 
 def ldpdc(noise_multiplier: float, problem: Problem, count: int) -> float:
     """Look at the one synthetic image of class 0."""
-    parameters = nc.LDPDC(noise_multiplier, sample=SAMPLE)
-    released = nc.condense_ldpdc(problem, parameters).images[0, 0, 0] * SAMPLE
+    parameters = nc.LDPDC(noise_multiplier, sample=SAMPLE_SIZE)
+    released = nc.condense_ldpdc(problem, parameters).images[0, 0, 0] * SAMPLE_SIZE
     return float((released * problem.images[-1]).sum())
 
 
 def ndpdc(noise_multiplier: float, problem: Problem, count: int) -> float:
     """Look at one step's noisy sum of class 0."""
     parameters = nc.NDPDC(
-        noise_multiplier, sample=SAMPLE, bound=BOUND, extractor="linear", width=8, iterations=1
+        noise_multiplier, sample=SAMPLE_SIZE, bound=BOUND, extractor="linear", width=8, iterations=1
     )
-    matcher = nc.NoisyMatcher(problem, parameters, torch.tensor([[count, COUNT]]))
+    matcher = nc.NoisyMatcher(problem, parameters, torch.tensor([[count, PER_CLASS]]))
     theta = matcher.features.draw(problem, "ndpdc", 0)
     pair = matcher.features.chunked(theta, matcher.transform(0, 0), problem.images[[0, -1]])
     grey, canary = clip(pair, BOUND)
@@ -70,10 +70,10 @@ def one_release(noise_multiplier: float, problem: Problem, count: int) -> float:
     parameters = nc.OneRelease(
         noise_multiplier, bound=BOUND, extractors=2, extractor="mlp", width=8, centre=0
     )
-    release = nc.ReleasedMeans(problem, parameters, torch.tensor([[count, COUNT]]))
+    release = nc.ReleasedMeans(problem, parameters, torch.tensor([[count, PER_CLASS]]))
     joint = release.extractors.joint
     canary, grey = (torch.cat([joint(r, problem.images[i][None])[0] for r in range(2)]) for i in (-1, 0))
-    moved = release.means[0, 0].flatten().double() * count - COUNT * grey
+    moved = release.means[0, 0].flatten().double() * count - PER_CLASS * grey
     return float(moved @ canary / canary.norm())
 
 
@@ -82,7 +82,7 @@ def merf(noise_multiplier: float, problem: Problem, count: int) -> float:
     parameters = dp_merf.DPMERF(noise_multiplier, "add_remove", features=20)
     w = dp_merf.frequencies(problem, parameters)
     grey, canary = dp_merf.fourier(problem.images[[0, -1]], w).double()
-    moved = dp_merf.release(problem, parameters)[0, 0] * (count + COUNT) - COUNT * grey
+    moved = dp_merf.release(problem, parameters)[0, 0] * (count + PER_CLASS) - PER_CLASS * grey
     return float(moved @ canary)
 
 
@@ -93,9 +93,9 @@ def sgd(noise_multiplier: float, problem: Problem, count: int) -> float:
     parameters = dp_sgd.DPSGD(
         noise_multiplier,
         bound=BOUND,
-        sample=2 * COUNT,
+        sample=2 * PER_CLASS,
         steps=1,
-        learning_rate=float(2 * COUNT),
+        learning_rate=float(2 * PER_CLASS),
         momentum=0.0,
     )
     start = NETWORK.initial(generator(problem.seed, "dp_sgd initial"))
@@ -104,15 +104,15 @@ def sgd(noise_multiplier: float, problem: Problem, count: int) -> float:
     each = dp_sgd.gradients(NETWORK, start, problem.images[few], problem.labels[few])
     *grey, canary = torch.cat([each[name].flatten(1) for name in start], 1).double()
     moved = torch.cat([(start[name] - end[name]).flatten() for name in start])
-    moved = moved - COUNT * clip(torch.stack(grey), BOUND).sum(0)
+    moved = moved - PER_CLASS * clip(torch.stack(grey), BOUND).sum(0)
     return float(moved @ canary / canary.norm())
 
 
 # Each with the rate at which an example takes part in the one sum that is looked at.
 MECHANISMS: Mapping[str, tuple[Mechanism, float]] = {
     "linear": (linear, 1.0),
-    "ldpdc": (ldpdc, SAMPLE / COUNT),
-    "ndpdc": (ndpdc, SAMPLE / COUNT),
+    "ldpdc": (ldpdc, SAMPLE_SIZE / PER_CLASS),
+    "ndpdc": (ndpdc, SAMPLE_SIZE / PER_CLASS),
     "one_release": (one_release, 1.0),
     "dp_merf": (merf, 1.0),
     "dp_sgd": (sgd, 1.0),
@@ -126,5 +126,5 @@ def statistic(name: str, noise_multiplier: float, seed: Callable[[int, bool], in
     """
     mechanism = MECHANISMS[name][0]
     return lambda present, index: mechanism(
-        noise_multiplier, neighbours(present, seed(index, present)), COUNT + present
+        noise_multiplier, neighbours(present, seed(index, present)), PER_CLASS + present
     )

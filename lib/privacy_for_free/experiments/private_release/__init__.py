@@ -1,5 +1,7 @@
 """What a proved epsilon costs: accuracy, seconds, and what an audit finds, mechanism by mechanism."""
 
+import math
+
 from privacy_for_free.experiments.private_release.columns import COLUMNS
 from privacy_for_free.experiments.private_release.design import Design, kind, tasks
 from privacy_for_free.experiments.private_release.measure import run
@@ -23,12 +25,16 @@ EXPERIMENT = Experiment(
     run=run,
     resumable=True,
     reduced={
-        "epsilons": (1.0, float("inf")),
+        "epsilons": (1.0, math.inf),
+        "few_epsilons": (math.inf,),
         "ipcs": (1, 2),
         "seeds": 1,
+        "ldpdc.sample": 500,  # at a small rate there is little noise, over which the accountant takes long
+        "ndpdc.sample": 500,
         "ndpdc.iterations": 2,
         "one_release.extractors": 2,
         "one_release.iterations": 3,
+        "dp_merf.features": 100,
         "dp_merf.epochs": 1,
         "dp_sgd.steps": 2,
         "gan.steps": 3,

@@ -11,7 +11,7 @@ from privacy_for_free.condensation.problem import Condensed, Problem, hard_label
 from privacy_for_free.core import validate
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
-from privacy_for_free.private.noisy_condensation.sums import SHRINK, noisy_sums, sampling_rate
+from privacy_for_free.private.noisy_condensation.sums import BOUND_SHARE, noisy_sums, sampling_rate
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _finished(problem: Problem, images: torch.Tensor, initial: torch.Tensor, beg
 
 
 def _image_bound(problem: Problem) -> float:
-    """Return sqrt(d), the largest norm of an image in [-1, 1], with room for the clipping's SHRINK."""
-    return math.sqrt(math.prod(problem.images.shape[1:])) / SHRINK
+    """Return sqrt(d), the largest norm of an image in [-1, 1], with room for the clipping's BOUND_SHARE."""
+    return math.sqrt(math.prod(problem.images.shape[1:])) / BOUND_SHARE
 
 
 def _clamped(images: torch.Tensor) -> torch.Tensor:

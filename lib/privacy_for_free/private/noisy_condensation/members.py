@@ -34,6 +34,11 @@ def check(problem: Problem, parameters: Settings) -> torch.Tensor:
             f"init {problem.init!r}: allowed is 'noise'; real images are a release without noise, and "
             "noise_matched one of the members' mean and spread"
         )
+    if problem.start is not None:
+        raise ValueError(
+            f"start {problem.start.dtype} {tuple(problem.start.shape)}: allowed is None; images that a "
+            "release starts from would be released without noise"
+        )
     counts = class_counts(problem.labels, problem.membership, problem.classes).cpu()
     for row in counts:
         parameters.mechanism(row, problem.ipc)

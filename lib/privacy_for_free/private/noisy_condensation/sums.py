@@ -2,8 +2,8 @@
 
 import torch
 
-LONGEST = 1e150  # norms from here up are taken for infinite: their squares overflow
-SHRINK = 1 - 1e-9  # what a clipped norm stays below, of the bound: more than float64 rounds off
+LONGEST_NORM = 1e150  # norms from here up are taken for infinite: their squares overflow
+BOUND_SHARE = 1 - 1e-9  # what a clipped norm stays below, of the bound: more than float64 rounds off
 
 
 def scale_publicly(images: torch.Tensor) -> torch.Tensor:
@@ -14,17 +14,17 @@ def scale_publicly(images: torch.Tensor) -> torch.Tensor:
 def clip(vectors: torch.Tensor, bound: float) -> torch.Tensor:
     """Scale rows (..., D) down to a Euclidean norm of at most `bound`; return float64.
 
-    In float64 and to SHRINK times the bound, so that rounding cannot lift a norm above it (D up to 10^6).
-    A row with a value that is not finite, or with a norm of LONGEST or more, becomes 0: the bound holds for
-    every example there can be. Differentiable.
+    In float64 and to BOUND_SHARE times the bound, so that rounding cannot lift a norm above it (D up to
+    10^6). A row with a value that is not finite, or with a norm of LONGEST_NORM or more, becomes 0: the bound
+    holds for every example there can be. Differentiable.
     """
     vectors = vectors.double()
     norm = torch.linalg.vector_norm(vectors.detach(), dim=-1, keepdim=True)
-    finite = norm < LONGEST
+    finite = norm < LONGEST_NORM
     vectors = torch.where(finite, vectors, 0.0)
-    inside = (norm <= bound * SHRINK) | ~finite
+    inside = (norm <= bound * BOUND_SHARE) | ~finite
     norm = torch.linalg.vector_norm(torch.where(inside, 1.0, vectors), dim=-1, keepdim=True)
-    return torch.where(inside, vectors, vectors * (bound * SHRINK / norm))
+    return torch.where(inside, vectors, vectors * (bound * BOUND_SHARE / norm))
 
 
 def clip_by_constant(vectors: torch.Tensor, bound: float) -> torch.Tensor:
