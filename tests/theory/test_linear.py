@@ -104,6 +104,14 @@ def test_mean_square_and_log_factor_against_brute_force(share):
     assert (linear.mean_square_factor(step, m, k, d) < 1) is (share < 1)
 
 
+def test_single_runs_converge_up_to_their_own_threshold():
+    share = linear.single_run_threshold(1, 5)
+    step = linear.largest_step_fresh(10, 1, 5)
+    below, above = (linear.mean_log_factor(factor * share * step, 10, 1, 5) for factor in (0.99, 1.01))
+    assert share > 1
+    assert below < 0 < above
+
+
 def test_fresh_step_is_one_step_of_the_descent():
     real, start, theta = (
         normal(6, 5),

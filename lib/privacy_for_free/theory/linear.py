@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy import stats
+from scipy.optimize import brentq
 
 LAWS = ("gaussian", "rademacher", "uniform")
 
@@ -146,6 +147,15 @@ def mean_log_factor(
     points, weights = (points + 1) / 2, weights / 2
     q, c = stats.chi2.ppf(points, k)[:, None], stats.chi2.ppf(points, d - 1)[None, :]
     return float(weights @ np.log((1 - a * q) ** 2 + a**2 * q * c) @ weights)
+
+
+def single_run_threshold(k: int, d: int) -> float:
+    """Return the step size at which single runs stop converging, over `largest_step_fresh`; d >= 2, any m.
+
+    There `mean_log_factor` is 0; up to 3 times the mean-square threshold is searched.
+    """
+    largest = largest_step_fresh(1, k, d)
+    return brentq(lambda share: mean_log_factor(share * largest, 1, k, d), 0.9, 3)
 
 
 def descend(

@@ -22,6 +22,15 @@ def gaussian_expectation(expression: sp.Expr, entries: list[sp.Symbol], variance
     return sp.expand(total)
 
 
+def entries_of(residual: sp.Expr | sp.MatrixBase | tuple[sp.Expr, ...]) -> list[sp.Expr]:
+    """Return a residual's entries: all of a matrix or a tuple, or the expression itself.
+
+    >>> entries_of(sp.zeros(1, 2)), entries_of(sp.Integer(0))
+    ([0, 0], [0])
+    """
+    return list(residual) if isinstance(residual, tuple | sp.MatrixBase) else [residual]
+
+
 def _extractor(k: int, d: int) -> tuple[sp.Matrix, list[sp.Symbol]]:
     theta = sp.Matrix(k, d, sp.symbols(f"theta:{k * d}", real=True))
     return theta, list(theta)
