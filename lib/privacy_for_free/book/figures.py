@@ -121,9 +121,10 @@ def roc(
     axis.fill_between(fprs, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def legend_below(figure: Figure, axis: Axes, columns: int) -> None:
-    """Put the legend of one axis under the whole figure."""
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure, axis: Axes, columns: int, **options: object) -> None:
+    """Put the legend of one axis under the whole figure; `options` are matplotlib's of a legend."""
+    entries = axis.get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=columns, **options)
 
 
 def pictures(axis: Axes, images: torch.Tensor, shape: Sequence[int], label: str = "", gap: int = 1) -> Axes:

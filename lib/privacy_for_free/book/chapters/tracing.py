@@ -1,0 +1,276 @@
+"""Figures and tables of the chapter "What the barycentre gives away"; `tracing_numbers` has its numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from privacy_for_free.attacks.evaluation import FPRS
+from privacy_for_free.book import figures
+from privacy_for_free.lab.record import Record
+from privacy_for_free.stats.intervals import rate
+from privacy_for_free.theory import tracing as theory
+from privacy_for_free.theory.simulation import Effect
+
+FPR = 0.001  # at which true positive rates are taken
+EPS0 = 1.0  # the temperature, chosen here, at which the Gibbs posterior's bound is drawn
+POOL, DISJOINT, NO_DATA = "pool", "disjoint", "none"
+ATTACKERS = {POOL: "with the pool", DISJOINT: "with disjoint images", NO_DATA: "without data"}
+RESOLUTIONS = ("highest resolution", "half the width", "a quarter of the width")
+SHRINKAGE = "ledoit_wolf"  # where nothing else is said
+SHRINKAGE_OF_CONDENSED = "0.1"  # chosen after a look at the first FashionMNIST sets, as the prose says
+NOISE, OTHERS, STARTED = (
+    "from noise, all members",
+    "from real images, other members",
+    "from real images, started from",
+)
+MEMBERS = {  # of images condensed with a ConvNet: by start and population
+    ("noise", "all"): NOISE,
+    ("real", "not_in_initialisation"): OTHERS,
+    ("real", "in_initialisation"): STARTED,
+}
+SMALLEST_DRAWN = 0.02  # percent: rates below are drawn there, on a logarithmic axis
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the chapter draws from the records.
+
+    provenance  where the records come from, one line for each data set
+    designs     the settings of each record, as its sidecar has them
+    table       the rows of all records, with `dataset`; shrinkages are texts
+    posteriors  largest observed log ratio of exact Gibbs posteriors, by model and r = m / n
+    """
+
+    provenance: str
+    designs: Sequence[Mapping[str, object]]
+    table: pd.DataFrame
+    posteriors: pd.Series
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """The data sets, in the order of the records."""
+        return list(dict.fromkeys(self.table.dataset))
+
+    @cached_property
+    def linear(self) -> pd.DataFrame:
+        """Attacks on linear distribution matching."""
+        return self.table[(self.table.extractor == "linear") & (self.table.method == "dm")]
+
+    @cached_property
+    def sizes(self) -> pd.Series:
+        """Members per class, by data set: the same for all figures at one size."""
+        return self.linear.groupby("dataset").n.max()
+
+    @cached_property
+    def matched(self) -> pd.DataFrame:
+        """Attacks with the pool on linear distribution matching, at that size, one threshold for all."""
+        rows = self.linear
+        rows = rows[(rows.calibration == "raw") & (rows.attacker == POOL)]
+        return rows[rows.n == rows.dataset.map(self.sizes)]
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """Attacks on the class means, one threshold for all images."""
+        return self.table[(self.table.method == "mean") & (self.table.calibration == "raw")]
+
+    @cached_property
+    def predicted(self) -> pd.DataFrame:
+        """Of these those that are predicted: of attackers who have images."""
+        return self.means[self.means.attacker != NO_DATA]
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """Attacks on the class means with the usual shrinkage, and without data."""
+        return self.means[self.means.shrinkage.eq(SHRINKAGE) | self.means.attacker.eq(NO_DATA)]
+
+    @cached_property
+    def full(self) -> pd.DataFrame:
+        """Of these those at full resolution."""
+        return self.best[self.best.dimension == self.best.groupby("dataset").dimension.transform("max")]
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """Of these those at the common size: one row per data set and attacker."""
+        return self.full[self.full.n == self.full.dataset.map(self.sizes)]
+
+    @cached_property
+    def condensed(self) -> pd.DataFrame:
+        """Attacks on images condensed with a ConvNet."""
+        return self.table[(self.table.method == "dm") & (self.table.extractor != "linear")]
+
+    @cached_property
+    def strongest(self) -> pd.DataFrame:
+        """Of these those with the shrinkage drawn, by members (`who`) and what is compared (`what`)."""
+        rows = self.condensed
+        rows = rows[(rows.shrinkage == SHRINKAGE_OF_CONDENSED) & (rows.calibration == "raw")]
+        return rows.assign(
+            who=[MEMBERS.get((row.init, row.population)) for row in rows.itertuples()],
+            what=[
+                f"{row.statistic}, n = {row.n}, {row.m} image{'s' * (row.m > 1)} a class"
+                for row in rows.itertuples()
+            ],
+        ).dropna(subset="who")
+
+
+def load(records: Mapping[str, Record], gibbs_records: Mapping[str, Record]) -> View:
+    """Return what the chapter draws from records of `tracing`, and of `gibbs_ratio`, by data set."""
+    tables = [record.table.assign(dataset=name) for name, record in records.items()]
+    table = pd.concat(tables, ignore_index=True)
+    table = table.assign(shrinkage=table.shrinkage.astype(str))
+    posteriors = pd.concat([record.table for record in gibbs_records.values()])
+    posteriors = posteriors[posteriors.model.isin(("gaussian", "logistic"))].eval("ratio = m / n")
+    return View(
+        "\n".join(record.provenance() for record in records.values()),
+        [record.meta["parameters"] for record in records.values()],
+        table,
+        posteriors.groupby(["model", "ratio"])["observed"].max(),
+    )
+
+
+def table_simulated(checks: Mapping[tuple[str, int], Effect]) -> pd.DataFrame:
+    """Simulated effect sizes for 50 members, by what is drawn and dimension, beside the formulas."""
+    columns = ["observed", "standard error", "√(q/n)", "√(2q/n)", "2√(h/(1−h))"]
+    table = pd.DataFrame.from_dict(checks, orient="index", columns=columns).sort_index(ascending=False)
+    table.index = pd.MultiIndex.from_tuples(table.index, names=["n = 50", "d"])
+    return table.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
+
+
+def figure_roc(view: View) -> Figure:
+    """Draw observed and predicted ROC curves of the attackers, and what no attack can exceed."""
+    figure, axes = figures.panels(len(view.datasets), height=3.9, sharey=True)
+    fprs = np.array(FPRS)
+    for axis, (name, rows) in zip(axes, view.shown.groupby("dataset", sort=False), strict=True):
+        for index, attacker in enumerate(ATTACKERS):
+            _draw_roc(axis, fprs, rows[rows.attacker == attacker].iloc[0], index)
+        axis.plot(fprs, theory.cap_random_subset(fprs, 0.01), color="grey", linestyle="--", linewidth=1)
+        for epsilon in (1, 2, 4):
+            axis.plot(fprs, theory.cap_private(fprs, epsilon), color="grey", linewidth=0.5)
+        axis.plot(fprs, fprs, color="black", linestyle=":", linewidth=1)
+        axis.set(xscale="log", yscale="log", xlim=(8e-5, 1.2), ylim=(5e-5, 1.2), title=figures.short(name))
+        axis.set_xlabel("false positive rate")
+    axes[0].set_ylabel("true positive rate")
+    figures.legend_below(figure, axes[0], 3)
+    return figure
+
+
+def _draw_roc(axis: Axes, fprs: np.ndarray, row: pd.Series, index: int) -> None:
+    """Draw predictions as lines, rates with exact intervals as marks, the bootstrap interval as a bar."""
+    style = figures.series(index)
+    for column, line in (("exact_roc", "-"), ("predicted_roc", ":")) if row.attacker != NO_DATA else ():
+        axis.plot(fprs, rates_of(row[column]), color=style["color"], linestyle=line, linewidth=1.2)
+    seen = rates_of(row.roc)
+    exact = [rate(round(value * row.members), row.members) for value in seen]
+    lengths = np.abs([[one.low for one in exact] - seen, [one.high for one in exact] - seen])
+    style |= {"linestyle": "none", "markersize": 3.5, "elinewidth": 0.8}
+    axis.errorbar(fprs, seen, yerr=lengths, label=ATTACKERS[row.attacker], **style)
+    ends = (row.tpr_bootstrap_low, row.tpr_bootstrap_high)
+    axis.vlines(row.fpr, *ends, color=style["color"], linewidth=4, alpha=0.4)
+
+
+def rates_of(text: str) -> np.ndarray:
+    """Return the rates of a column `roc`, float64.
+
+    >>> rates_of("0.1 0.25").tolist()
+    [0.1, 0.25]
+    """
+    return np.array(text.split(), dtype=float)
+
+
+def table_attacked(view: View) -> pd.DataFrame:
+    """Rates of the attackers on the class means at full resolution, observed and predicted."""
+    lines = {}
+    for row in view.shown.itertuples():
+        known = row.attacker != NO_DATA
+        ends = (row.tpr_bootstrap_low, row.tpr_bootstrap_high)
+        lines[figures.short(row.dataset), row.n, row.dimension, ATTACKERS[row.attacker]] = {
+            "TPR at 0.1 %": figures.interval(row.observed_tpr, *ends, ".2%"),
+            "predicted": f"{row.exact_tpr:.2%}" if known else "",
+            "leading order": f"{row.predicted_tpr:.2%}" if known else "",
+            "AUC": f"{row.auc:.3f}",
+            "predicted AUC": f"{row.exact_auc:.3f}" if known else "",
+        }
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    return table.rename_axis(["data set", "n", "d", "attacker"])
+
+
+def figure_predicted(view: View) -> Figure:
+    """Draw all observed rates and AUCs against the predicted ones."""
+    figure, axes = figures.panels(2, height=3.6)
+    for index, attacker in enumerate((POOL, DISJOINT)):
+        rows, label = view.predicted[view.predicted.attacker == attacker], ATTACKERS[attacker]
+        style = figures.series(index) | {"linestyle": "none"}
+        hollow = style | {"markerfacecolor": "none", "markeredgewidth": 0.7, "alpha": 0.5}
+        observed = 100 * rows.observed_tpr
+        axes[0].plot(100 * rows.predicted_tpr, observed, **hollow, label=f"{label}, leading order")
+        axes[1].plot(rows.predicted_auc, rows.auc, **hollow)
+        bars = figures.whiskers(rows, "observed_tpr", "tpr_bootstrap")
+        style |= {"elinewidth": 0.5, "markersize": 3, "alpha": 0.7, "label": label}
+        axes[0].errorbar(100 * rows.exact_tpr, observed, yerr=bars, **style)
+        axes[1].plot(
+            rows.exact_auc, rows.auc, **figures.series(index) | {"linestyle": "none", "markersize": 3}
+        )
+    axes[0].xaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    for axis, ends in zip(axes, ([0.08, 100], [0.5, 1]), strict=True):
+        axis.plot(ends, ends, color="black", linestyle=":", linewidth=1)
+    axes[0].set(xscale="log", yscale="log", title="TPR at 0.1 % FPR")
+    axes[0].set(xlabel="predicted, %", ylabel="observed, %")
+    axes[1].set(xlabel="predicted", ylabel="observed", title="AUC")
+    figures.legend_below(figure, axes[0], 2)
+    return figure
+
+
+def figure_size(view: View) -> Figure:
+    """Draw the rate of the attacker with the pool against the members, at each resolution."""
+    figure, axes = figures.panels(len(view.datasets), height=3.0, sharey=True)
+    pooled = view.best[view.best.attacker == POOL].sort_values("n", kind="stable")
+    for axis, name in zip(axes, view.datasets, strict=True):
+        rows = pooled[pooled.dataset == name]
+        by_dimension = sorted(rows.groupby("dimension"), key=lambda item: -item[0])
+        for index, (_, of_dimension) in enumerate(by_dimension):
+            _draw_rates(axis, of_dimension, "n", index, RESOLUTIONS[index])
+            prediction = {"color": figures.series(index)["color"], "linewidth": 1}
+            axis.plot(of_dimension.n, 100 * of_dimension.exact_tpr, **prediction)
+        axis.axhline(100 * FPR, color="black", linestyle=":", linewidth=1)
+        axis.set(xscale="log", yscale="log", xlabel="n, members a class", title=figures.short(name))
+        axis.set_xticks(ticks := sorted(rows.n.unique()), [str(tick) for tick in ticks])
+        axis.minorticks_off()
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].set_ylabel("TPR at 0.1 % FPR, %")
+    figures.legend_below(figure, axes[0], 3)
+    return figure
+
+
+def figure_shrinkage(view: View) -> Figure:
+    """Draw the rates against the shrinkage, at full resolution; Ledoit and Wolf's has a larger mark."""
+    figure, axes = figures.panels(len(view.datasets), height=3.0, sharey=True)
+    rows = view.predicted
+    rows = rows[rows.n == rows.dataset.map(view.sizes)]
+    rows = rows[rows.dimension == rows.groupby("dataset").dimension.transform("max")]
+    for axis, (name, of_dataset) in zip(axes, rows.groupby("dataset", sort=False), strict=True):
+        for index, attacker in enumerate((POOL, DISJOINT)):
+            some = of_dataset[of_dataset.attacker == attacker].sort_values("shrinkage_used")
+            color = figures.series(index)["color"]
+            axis.plot(some.shrinkage_used, 100 * some.exact_tpr, color=color, linewidth=1)
+            _draw_rates(axis, some, "shrinkage_used", index, ATTACKERS[attacker])
+            some = some[some.shrinkage == SHRINKAGE]
+            style = figures.series(index) | {"markersize": 8}
+            axis.plot(some.shrinkage_used, 100 * some.observed_tpr, **style)
+        axis.axhline(100 * FPR, color="black", linestyle=":", linewidth=1)
+        axis.set(xscale="log", yscale="log", xlabel="shrinkage", title=figures.short(name))
+    axes[0].set_ylabel("TPR at 0.1 % FPR, %")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    figures.legend_below(figure, axes[0], 2)
+    return figure
+
+
+def _draw_rates(axis: Axes, rows: pd.DataFrame, x: str, index: int, label: str) -> None:
+    """Draw true positive rates in percent with their bootstrap intervals, without lines."""
+    bars = figures.whiskers(rows, "observed_tpr", "tpr_bootstrap")
+    style = figures.series(index) | {"linestyle": "none", "capsize": 2, "label": label}
+    axis.errorbar(rows[x], 100 * rows.observed_tpr, yerr=bars, **style)

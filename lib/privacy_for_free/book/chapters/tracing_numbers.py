@@ -1,0 +1,230 @@
+"""Numbers and verdicts of the chapter "What the barycentre gives away"."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from privacy_for_free.book import figures
+from privacy_for_free.book.chapters.tracing import (
+    DISJOINT,
+    EPS0,
+    FPR,
+    NO_DATA,
+    NOISE,
+    OTHERS,
+    POOL,
+    SHRINKAGE_OF_CONDENSED,
+    STARTED,
+    View,
+)
+from privacy_for_free.theory import tracing as theory
+
+RATIO = 0.01  # r = m / n at which the network's cap is quoted
+
+
+def listed(values: pd.Series | pd.DataFrame, form: str, datasets: Sequence[str], named: bool = False) -> str:
+    """Return a number of each data set (or a row of numbers), as a phrase; without those that have none.
+
+    >>> listed(pd.Series({"cifar10": 2.0, "mnist": 1.5}), "{:.1f} %", ["mnist", "cifar10"], named=True)
+    '1.5 % on mnist and 2.0 % on CIFAR-10'
+    """
+    rows = {name: row for name, *row in pd.DataFrame(values).dropna().itertuples()}
+    texts = [
+        form.format(*rows[name]) + (f" on {figures.short(name)}" if named else "")
+        for name in datasets
+        if name in rows
+    ]
+    return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))
+
+
+def numbers(view: View) -> dict[str, object]:
+    """Return the numbers of the prose: rates in percent, counts, AUCs, and phrases that list data sets."""
+    return {**_design(view), **_means(view), **_prediction(view), **_both(view), **_condensed(view)}
+
+
+def attacked(view: View, attacker: str) -> pd.Series:
+    """Return the rate in percent of an attacker on the class means at the common size, by data set."""
+    rows = view.shown[view.shown.attacker == attacker]
+    return 100 * rows.set_index("dataset").observed_tpr
+
+
+def _design(view: View) -> dict[str, object]:
+    return {
+        "linear.ms": ", ".join(map(str, sorted(view.linear.m.unique()))),
+        "linear.mean_error": view.linear.mean_error.max(),
+        "auxiliary": max(design["auxiliary"] for design in view.designs),
+        "targets": max(design["targets"] for design in view.designs),
+        "predicted.images": max(design["predicted"] for design in view.designs),
+        "members": int(view.sizes.max()),
+        "members.fewest": int(view.full.n.min()),
+        "members.most": int(view.full.n.max()),
+        "fairface.pool.images": 2 * 2 * int(view.sizes.max()),  # two classes, members and as many others
+    }
+
+
+def _means(view: View) -> dict[str, object]:
+    """Return what attackers reach on the class means at full resolution."""
+    rows = view.full[view.full.attacker == POOL]
+    by_size = {n: 100 * some.set_index("dataset").observed_tpr for n, some in rows.groupby("n")}
+    plain = view.predicted
+    plain = plain[(plain.attacker == POOL) & (plain.shrinkage == "1.0")]
+    plain = plain[plain.n == plain.dataset.map(view.sizes)].sort_values("dimension")
+    unwhitened = 100 * plain.groupby("dataset").observed_tpr.last()
+    return {
+        "pool.tpr": listed(attacked(view, POOL), "{:.1f}", view.datasets),
+        "pool.tpr.named": listed(attacked(view, POOL), "{:.1f} %", view.datasets, named=True),
+        "pool.tpr.fewest": listed(by_size[view.full.n.min()], "{:.0f}", view.datasets),
+        "pool.tpr.most": listed(by_size[view.full.n.max()], "{:.3g}", view.datasets),
+        "pool.plain.tpr": listed(unwhitened, "{:.2f}", view.datasets),
+        "disjoint.tpr": listed(attacked(view, DISJOINT), "{:.1f}", view.datasets),
+        "none.tpr": listed(attacked(view, NO_DATA), "{:.2f}", view.datasets),
+    }
+
+
+def auc_gap(view: View, prediction: str) -> float:
+    """Return the largest difference of an observed AUC and a prediction: "exact", or "predicted" to leading
+    order.
+    """
+    return float((view.predicted.auc - view.predicted[f"{prediction}_auc"]).abs().max())
+
+
+def _prediction(view: View) -> dict[str, object]:
+    """Return how well the rates on class means are predicted."""
+    rows = view.predicted
+    inside = rows.exact_tpr.between(rows.tpr_bootstrap_low, rows.tpr_bootstrap_high)
+    leading = rows.predicted_tpr.between(rows.tpr_bootstrap_low, rows.tpr_bootstrap_high)
+    ratio = rows.observed_tpr / rows.exact_tpr
+    return {
+        "predicted.count": len(rows),
+        "predicted.exact.inside": int(inside.sum()),
+        "predicted.exact.above": int((~inside & (ratio > 1)).sum()),
+        "predicted.exact.below": int((~inside & (ratio < 1)).sum()),
+        "predicted.exact.auc_gap": auc_gap(view, "exact"),
+        "predicted.leading.inside": int(leading.sum()),
+        "predicted.leading.auc_gap": auc_gap(view, "predicted"),
+        "observed_over_exact.median": ratio.median(),
+        "observed_over_exact.lowest": ratio.min(),
+        "observed_over_exact.highest": ratio.max(),
+    }
+
+
+def network_cap(ratio: float = RATIO) -> float:
+    """Return the highest rate in percent against one draw from the Gibbs posterior, at r = m / n."""
+    return 100 * float(theory.cap_private(FPR, ratio * EPS0, 0.0))
+
+
+def spread_over_m(view: View) -> float:
+    """Return by how many percentage points the rates for different m differ at most."""
+    return 100 * float(view.matched.groupby("dataset").observed_tpr.agg(np.ptp).max())
+
+
+def _both(view: View) -> dict[str, object]:
+    """Return what the network's bound and the images' leak are beside each other."""
+    by_dataset = view.matched.groupby("dataset")
+    pooled = view.shown[view.shown.attacker == POOL].set_index("dataset")
+    even = pooled.n * (pooled.observed_tpr - FPR) / (1 - FPR)  # m at which a random subset's cap is the leak
+    return {
+        "network.eps0": EPS0,
+        "network.cap": network_cap(),
+        "linear.tpr": listed(100 * by_dataset.observed_tpr.mean(), "{:.2f}", view.datasets),
+        "linear.tpr.spread": spread_over_m(view),
+        "linear.dimensions": listed(by_dataset.dimension.first(), "{:.0f}", view.datasets),
+        "subset.even": listed(even, "{:.0f}", view.datasets),
+    }
+
+
+def condensed_rates(view: View, who: str) -> pd.DataFrame:
+    """Return the attacker's with the pool on some members (NOISE, OTHERS, STARTED): one row per data set.
+
+    Columns tpr_least, tpr_most (percent), auc_least, auc_most over sizes and statistics; above, the number of
+    rates whose bootstrap interval lies above the false positive rate, of `count`.
+    """
+    rows = view.strongest[(view.strongest.attacker == POOL) & (view.strongest.who == who)]
+    rows = rows.assign(percent=100 * rows.observed_tpr, above=rows.tpr_bootstrap_low > FPR)
+    return rows.groupby("dataset").agg(
+        tpr_least=("percent", "min"),
+        tpr_most=("percent", "max"),
+        auc_least=("auc", "min"),
+        auc_most=("auc", "max"),
+        above=("above", "sum"),
+        count=("above", "size"),
+    )
+
+
+def mean_rates(view: View) -> pd.DataFrame:
+    """Return least and most of the rate in percent on class means of as many members as were condensed."""
+    rows = view.full[(view.full.attacker == POOL) & view.full.n.isin(view.strongest.n)]
+    return (100 * rows.set_index("dataset").observed_tpr).groupby("dataset").agg(["min", "max"])
+
+
+def _condensed(view: View) -> dict[str, object]:
+    """Return what the attack finds in images condensed with a ConvNet."""
+    noise, others, started = (condensed_rates(view, who) for who in (NOISE, OTHERS, STARTED))
+    means, names = mean_rates(view), view.datasets
+    tpr, auc, above = ["tpr_least", "tpr_most"], ["auc_least", "auc_most"], ["above", "count"]
+    return {
+        "convnet.noise.tpr": listed(noise[tpr], "{:.2f} to {:.2f} %", names, named=True),
+        "convnet.noise.tpr.most": listed(noise.tpr_most, "{:.2f}", names),
+        "convnet.noise.auc": listed(noise[auc], "{:.2f} to {:.2f}", names),
+        "convnet.noise.above": listed(noise[above], "{} of {}", names),
+        "convnet.others.tpr": listed(others[tpr], "{:.2f} to {:.2f} %", names, named=True),
+        "convnet.others.auc": listed(others[auc], "{:.2f} to {:.2f}", names),
+        "convnet.others.above": listed(others[above], "{} of {}", names),
+        "convnet.started.tpr": listed(started[tpr], "{:.0f} to {:.0f} %", names, named=True),
+        "convnet.started.tpr.most": listed(started.tpr_most, "{:.0f}", names),
+        "convnet.steps": int(view.condensed.iterations.max()),
+        "means.tpr": listed(means, "{:.1f} to {:.1f}", names),
+        "means.tpr.most": listed(means["max"], "{:.0f}", names),
+        "guessing.above": guessing_above(),
+        **_from_noise(view),
+    }
+
+
+def guessing_above() -> float:
+    """Return in how many percent of cases an attack that guesses stands above guessing by the bootstrap.
+
+    Of independent pairs the bootstrap of halves and images has three times the variance of the rate, where
+    the rate and its threshold together have two.
+    """
+    return 100 * float(stats.norm.sf(stats.norm.isf(0.025) * np.sqrt(3 / 2)))
+
+
+def _from_noise(view: View) -> dict[str, object]:
+    """Return what counts in releases from noise: images, members, shrinkage; and the most of any attack."""
+    rows = view.strongest
+    rows = rows[(rows.attacker == POOL) & (rows.who == NOISE)]
+    by_m = rows.pivot_table(index=["dataset", "n", "statistic"], columns="m", values="auc")
+    by_n = rows.pivot_table(index=["dataset", "m", "statistic"], columns="n", values="auc")
+    every = view.condensed[view.condensed.init == "noise"]
+    cells = every[(every.calibration == "raw") & (every.attacker == POOL)]
+    cells = cells.pivot(index=["dataset", "n", "m", "statistic"], columns="shrinkage", values="auc")
+    others = cells.drop(columns=SHRINKAGE_OF_CONDENSED).max(axis=1)
+    return {
+        "convnet.noise.more_images.pairs": len(by_m),
+        "convnet.noise.more_images.higher": int((by_m[by_m.columns.max()] > by_m[by_m.columns.min()]).sum()),
+        "convnet.noise.fewer_members.pairs": len(by_n),
+        "convnet.noise.fewer_members.higher": int(
+            (by_n[by_n.columns.min()] > by_n[by_n.columns.max()]).sum()
+        ),
+        "convnet.noise.shrinkage.cells": len(cells),
+        "convnet.noise.shrinkage.best": int((cells[SHRINKAGE_OF_CONDENSED] > others).sum()),
+        "convnet.noise.any.attacks": len(every),
+        "convnet.noise.any.auc": every.auc.max(),
+        "convnet.noise.any.tpr": 100 * every.observed_tpr.max(),
+    }
+
+
+def verdicts(view: View) -> dict[str, object]:
+    """Return the margins by which the statements of the chapter hold or fail, in the order of its table."""
+    guessed = 100 * FPR
+    return {
+        "verdict.mean": 1e-9 - view.linear.mean_error.max(),
+        "verdict.private": network_cap() - attacked(view, POOL),
+        "verdict.smaller": spread_over_m(view) - guessed,
+        "verdict.disjoint": guessed - attacked(view, DISJOINT),
+        "verdict.none": 2 * guessed - attacked(view, NO_DATA),
+        "verdict.auc": 0.01 - auc_gap(view, "exact"),
+        "verdict.convnet": condensed_rates(view, NOISE).tpr_most - mean_rates(view)["max"],
+    }
