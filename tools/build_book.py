@@ -40,13 +40,12 @@ def fingerprint() -> str:
 def recorded(folder: Path) -> Iterator[Path]:
     """Yield the files of each complete record that chapters may read, superseded ones too.
 
-    Those of a run that goes on are none of them, and no chapter draws from the smoke profile.
+    Not those of a run that goes on; no chapter draws from the smoke profile or from changed settings.
     """
     for sidecar in folder.rglob("*.json"):
         with suppress(FileNotFoundError):
-            if "-smoke" not in sidecar.name and json.loads(sidecar.read_text(encoding="utf-8")).get(
-                "complete"
-            ):
+            meta = json.loads(sidecar.read_text(encoding="utf-8"))
+            if "-smoke" not in sidecar.name and meta.get("complete") and not meta.get("varies"):
                 yield from (sidecar, sidecar.with_suffix(".csv"))
 
 

@@ -24,17 +24,18 @@ def tool(root, tmp_path, monkeypatch):
     return module
 
 
-def record(root, name, complete, text="first"):
+def record(root, name, text="first", **meta):
     folder = root / "data" / "results" / "toy"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.csv").write_text(text)
-    (folder / f"{name}.json").write_text(json.dumps({"complete": complete}))
+    (folder / f"{name}.json").write_text(json.dumps(meta))
 
 
-def test_what_a_run_writes_before_it_is_complete_does_not_count(tool, tmp_path):
+def test_what_no_chapter_draws_from_does_not_count(tool, tmp_path):
     before = tool.fingerprint()
     record(tmp_path, "fairface-laptop", complete=False)
     record(tmp_path, "cifar10-smoke", complete=True)
+    record(tmp_path, "cifar10-wide", complete=True, varies={"profile": "laptop", "changes": {"K": 2}})
     for name in ("fairface-laptop.csv.aside", "fairface-laptop.1.checkpoint", "fairface-laptop.lock"):
         (tmp_path / "data" / "results" / "toy" / name).write_text("half")
     assert tool.fingerprint() == before
