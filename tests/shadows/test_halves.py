@@ -10,7 +10,6 @@ from scipy.stats import chisquare
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.data import load
 from privacy_for_free.shadows import balanced_pool, random_halves
-from privacy_for_free.shadows.halves import _halves
 
 
 @given(
@@ -97,9 +96,10 @@ def _all_halves(rows, columns):
 def test_every_matrix_with_the_margins_is_as_likely(rows, columns, number):
     counts = dict.fromkeys(_all_halves(rows, columns), 0)
     assert len(counts) == number
-    random = np.random.default_rng(0)
-    for _ in range(20 * number):
-        counts[_halves(rows, columns, random).tobytes()] += 1
+    labels = torch.zeros(columns, dtype=torch.int64)
+    for draw in range(20 * number):
+        halves = random_halves(rows, labels, generator(0, "halves", draw))
+        counts[halves.numpy().tobytes()] += 1
     assert chisquare(list(counts.values())).pvalue > 1e-3
 
 

@@ -16,6 +16,9 @@ def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.nda
 
     scores, members  float and bool of one shape. Equal scores are one point: no threshold parts them.
     ValueError without members or without non-members.
+
+    The whole curve, for whoever plots the scores of an attack of their own; the book's experiments keep the
+    TPR at a few rates (`tprs_at_fprs`).
     """
     values, inside = _flat(scores, members)
     order = np.argsort(-values, kind="stable")
@@ -40,7 +43,8 @@ def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confiden
     """Return the TPR at the lowest threshold whose FPR is at most `fpr`; nothing is interpolated.
 
     So ties at the threshold are all called members or all not, whichever keeps the FPR in bounds. The
-    interval is that of the TPR, the threshold taken as given.
+    interval is that of the TPR, the threshold taken as given. This is the one number to report of an attack's
+    scores; the book's experiments ask for several rates at once (`tprs_at_fprs`).
     """
     return tprs_at_fprs(scores, members, (fpr,), confidence)[0][0]
 
