@@ -39,7 +39,8 @@ def attacks():
             half = 0.08 / shadows**0.5
             yield {
                 "attack": "lira_online_fixed", "population": "all", "release": release, "init": init,
-                "ipc": 10, "shadows": shadows, "condense_seconds": 0.75 * 256 * seconds, "train_seconds": 64 * seconds,
+                "ipc": 10, "shadows": shadows,
+                "condense_seconds": 0.75 * 256 * seconds, "train_seconds": 64 * seconds,
                 "advantage_low": 0.5 - half, "advantage_high": 0.5 + half,
                 "tpr_bootstrap_low": 0.1, "tpr_bootstrap_high": 0.2,
             }  # fmt: skip
