@@ -18,7 +18,7 @@ def write_aside(path: Path, write: Callable[[BinaryIO], object]) -> None:
     The path holds the old bytes or the new ones, never a part. Errors are those of `write` and of the system;
     nothing is left aside then.
     """
-    aside = path.with_name(f"{path.name}.aside")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.aside")  # no other process writes into it
     try:
         with aside.open("wb") as handle:
             write(handle)

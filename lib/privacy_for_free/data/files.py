@@ -10,8 +10,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+
+from privacy_for_free.core.checkpoint import write_aside
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -70,23 +73,17 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray], *, compress: bool) -> N
     """
     if path.exists():
         raise DataError(f"{path} exists and is not overwritten: delete it or choose another name")
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            with zipfile.ZipFile(file, "w", method, compresslevel=9) as archive:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                    member.compress_type = method
-                    with archive.open(member, "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", method, compresslevel=9) as archive:
+            for name, array in arrays.items():
+                member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                member.compress_type = method
+                with archive.open(member, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, array, allow_pickle=False)
+
+    write_aside(path, write)
 
 
 def read_npz(path: Path, remedy: str) -> dict[str, np.ndarray]:
