@@ -71,6 +71,8 @@ def test_tasks_are_the_sizes_and_need_images_beside_the_pool():
     assert EXPERIMENT.tasks(both, dataset()) == [(1,), (2,)]
     with pytest.raises(ValueError, match="a class of toy has 27 images: 28 are needed"):
         EXPERIMENT.tasks(both, dataset(train=54))
+    with pytest.raises(ValueError, match="pool of 42 images: allowed are positive multiples of 4"):
+        EXPERIMENT.tasks(dataclasses.replace(SMALL, pool=42), dataset())
 
 
 def test_rows_fit_the_grid(table):

@@ -14,8 +14,8 @@ EXPERIMENT = Experiment(
         "members, to others."
     ),
     description=(
-        "Half of a pool is condensed, K times; of each synthetic image the nearest members and non- "
-        "members are searched among all pool images of its class. One row per release, number of steps, "
+        "Half of a pool is condensed, K times; of each synthetic image the nearest members and "
+        "non-members are searched among all pool images of its class. One row per release, number of steps, "
         "distance and reference; and rows whose `statistic` is picture. The K sets are the unit of every "
         "interval."
     ),

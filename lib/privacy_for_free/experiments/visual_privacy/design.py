@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from privacy_for_free import shadows
 from privacy_for_free.attacks import image_distance
 from privacy_for_free.condensation import dm as distribution_matching
 from privacy_for_free.condensation import gradient_matching
@@ -67,7 +68,8 @@ def cells(ipcs: tuple[int, ...]) -> tuple[tuple[str, str, int], ...]:
 
 
 def tasks(design: Design, dataset: "Dataset") -> list[Task]:
-    """Return a task for each ipc; ValueError where a class has too few images outside the pool."""
+    """Return a task for each ipc; ValueError where a class has too few images in or outside the pool."""
+    shadows.check_pool(dataset.train_labels, design.pool)
     sizes = [Task(ipc) for ipc in dict.fromkeys(cell[2] for cell in design.cells)]
     classes = len(dataset.classes)
     fewest = int(torch.bincount(dataset.train_labels, minlength=classes).min())

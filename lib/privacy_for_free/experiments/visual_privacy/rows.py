@@ -16,7 +16,6 @@ import torch
 
 from privacy_for_free import shadows
 from privacy_for_free.attacks.image_distance.nearest import NearestOfSets, Release
-from privacy_for_free.attacks.roc import rate
 from privacy_for_free.data.image_text import write_image
 from privacy_for_free.stats import intervals, sign_flip
 
@@ -63,7 +62,7 @@ def share_columns(hits: np.ndarray) -> dict[str, object]:
 
     images_low and images_high take the images for independent (Clopper-Pearson).
     """
-    exact = rate(int(hits.sum()), hits.size)
+    exact = intervals.rate(int(hits.sum()), hits.size)
     ends = {"images_low": exact.low, "images_high": exact.high}
     return {"statistic": "share"} | mean_columns(hits.astype(float)) | ends
 
