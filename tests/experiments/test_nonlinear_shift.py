@@ -61,7 +61,7 @@ def test_first_step_moves_by_the_target_and_falls_as_one_over_n(table):
         own = own.sort_values("n")
         ratio = own["shift"].to_numpy() * own.n.to_numpy()
         assert ratio.max() / ratio.min() < 2
-    fitted = slopes.exponent(rows)
+    fitted = slopes.log_log(rows.n, rows["shift"], within=rows.x, clusters=rows.seed)
     assert fitted.value == pytest.approx(-1, abs=0.2)
 
 

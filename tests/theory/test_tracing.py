@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from privacy_for_free.attacks import roc
 from privacy_for_free.core.randomness import numpy_generator
+from privacy_for_free.stats.intervals import rate
 from privacy_for_free.theory import tracing
 
 
@@ -148,7 +148,7 @@ def test_numbers_of_the_chapter():
         (5, 5000, "0.032", "0.233"),
         (25, 25_000, "0.065", "0.148"),
     ):
-        found = roc.rate(count, trials)
+        found = rate(count, trials)
         assert (f"{100 * found.low:.3f}", f"{100 * found.high:.3f}") == (low, high)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from privacy_for_free.book import figures, published
-from privacy_for_free.book.claims.catalogue import SMALL  # points that this book calls little
+from privacy_for_free.book.claims.catalogue import SMALL_DIFFERENCE_POINTS
 from privacy_for_free.lab.record import Record
 from privacy_for_free.stats import intervals
 from privacy_for_free.stats.intervals import Interval
@@ -320,8 +320,10 @@ def verdicts(view: View) -> dict[str, object]:
     return {
         "verdict.poor": [ahead(view, mechanism, "dp_merf") for mechanism in ("one_release", "ndpdc")],
         "verdict.expensive": seconds(view, "dp_merf") - makers,
-        "verdict.little_loss": ahead(view, "one_release", "dm real").shifted(SMALL),
-        "verdict.little_loss.many": ahead(view, "one_release", "dm real", many).shifted(SMALL),
+        "verdict.little_loss": ahead(view, "one_release", "dm real").shifted(SMALL_DIFFERENCE_POINTS),
+        "verdict.little_loss.many": ahead(view, "one_release", "dm real", many).shifted(
+            SMALL_DIFFERENCE_POINTS
+        ),
         "verdict.one_release": ahead(view, "one_release", "ndpdc"),
         "verdict.one_release.many": ahead(view, "one_release", "ndpdc", many),
         "verdict.network": ahead(view, "one_release", "dp_sgd"),

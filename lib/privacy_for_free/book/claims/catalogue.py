@@ -13,7 +13,6 @@ from privacy_for_free.theory.linear_case import TOLERANCE
 
 SMALL_DIFFERENCE_POINTS = 5.0  # of advantage or accuracy: what this book calls little
 NO_DIFFERENCE_POINTS = 1.0  # of advantage: below it two releases count as equal
-SMALL = SMALL_DIFFERENCE_POINTS
 SPEAKERS = {"A": "the abstract", "C": "the critics", "B": "this book"}
 
 
