@@ -17,6 +17,7 @@ from privacy_for_free.experiments.membership.measure import run
 from privacy_for_free.lab import run as lab_run
 from privacy_for_free.lab import settings
 from privacy_for_free.nets import training
+from privacy_for_free.nets.schedule import Schedule
 
 CPU = torch.device("cpu")
 TIMES = ["condense_seconds", "train_seconds"]
@@ -38,8 +39,8 @@ SMALL = Design(
     dm=dm.DM(iterations=0, batch_real=8, width=4),
     dsa=gradient_matching.GradientMatching(iterations=1, batch_real=8, width=4, inner_loop=1, outer_loop=1),
     kip=kip.KIP(iterations=1, batch_targets=20),
-    schedule=training.Schedule(epochs=40, learning_rate=0.03),
-    full_schedule=training.Schedule(epochs=60, learning_rate=0.05, batch=32),
+    schedule=Schedule(epochs=40, learning_rate=0.03),
+    full_schedule=Schedule(epochs=60, learning_rate=0.05, batch=32),
     resamples=200,
 )
 

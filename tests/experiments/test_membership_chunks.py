@@ -17,6 +17,7 @@ from privacy_for_free.lab import chunks, table_text
 from privacy_for_free.lab.run import TaskRequest
 from privacy_for_free.lab.store import IDENTITY
 from privacy_for_free.nets import training
+from privacy_for_free.nets.schedule import Schedule
 
 CPU = torch.device("cpu")
 META = dict.fromkeys((*IDENTITY, "source_sha256", "machine", "versions"), "any")
@@ -37,8 +38,8 @@ DESIGN = Design(
     dm=dm.DM(iterations=3, batch_real=8, width=4),
     dsa=gradient_matching.GradientMatching(iterations=2, batch_real=8, width=4, inner_loop=1, outer_loop=1),
     kip=kip.KIP(iterations=3, batch_targets=20),
-    schedule=training.Schedule(epochs=4, learning_rate=0.03),
-    full_schedule=training.Schedule(epochs=2, learning_rate=0.05, batch=32),
+    schedule=Schedule(epochs=4, learning_rate=0.03),
+    full_schedule=Schedule(epochs=2, learning_rate=0.05, batch=32),
     resamples=50,
 )
 

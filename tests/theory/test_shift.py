@@ -6,6 +6,7 @@ import torch
 
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks, training
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.theory import shift, stability
 
 
@@ -94,7 +95,7 @@ def test_minimum_shift_is_predicted_to_first_order(extractor):
 
 
 def test_margins_are_differences_of_the_trained_logits():
-    network, schedule = networks.ConvNet(1, 8, 2, 4), training.Schedule(epochs=2)
+    network, schedule = networks.ConvNet(1, 8, 2, 4), Schedule(epochs=2)
     one, other, tests = (normal(2, 1, 8, 8, seed=seed).float() for seed in range(3))
     found = shift.margins(network, one, other, tests, schedule, 5, 0)
     labels = torch.tensor([0, 0, 1, 1])

@@ -19,6 +19,7 @@ import torch
 
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.theory import stability
 
 
@@ -165,7 +166,7 @@ def margins(
     synthetic: torch.Tensor,
     against: torch.Tensor,
     tests: torch.Tensor,
-    schedule: training.Schedule,
+    schedule: Schedule,
     seed: int,
     name: int,
 ) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from privacy_for_free.condensation.dm import DM
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset

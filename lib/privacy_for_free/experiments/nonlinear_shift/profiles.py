@@ -2,7 +2,7 @@
 
 from privacy_for_free.condensation.dm import DM
 from privacy_for_free.experiments.nonlinear_shift.design import Design
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 
 PROFILES = {
     "smoke": Design(

@@ -7,6 +7,7 @@ import torch
 
 from privacy_for_free.core.randomness import derived_seed
 from privacy_for_free.nets import augmentation, networks, training
+from privacy_for_free.nets.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Bench:
         return networks.build("convnet", tuple(self.images.shape[1:]), self.classes, self.width)
 
     def learn(
-        self, images: torch.Tensor, labels: torch.Tensor, schedule: training.Schedule, *index: object
+        self, images: torch.Tensor, labels: torch.Tensor, schedule: Schedule, *index: object
     ) -> dict[str, object]:
         """Train on images M x C x H x W and their labels; return the columns of an accuracy.
 

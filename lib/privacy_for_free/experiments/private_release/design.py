@@ -9,7 +9,7 @@ import torch
 from privacy_for_free.condensation.dm import DM
 from privacy_for_free.condensation.gan import GAN
 from privacy_for_free.condensation.selection import RandomSubset
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.private import worst_case
 from privacy_for_free.private.dp_merf import DPMERF
 from privacy_for_free.private.dp_sgd import DPSGD

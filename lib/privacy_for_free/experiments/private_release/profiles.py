@@ -11,7 +11,7 @@ from privacy_for_free.condensation.dm import DM
 from privacy_for_free.condensation.gan import GAN
 from privacy_for_free.experiments.private_release.design import Design
 from privacy_for_free.nets.augmentation import STRATEGY
-from privacy_for_free.nets.training import Schedule
+from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.private.dp_merf import DPMERF
 from privacy_for_free.private.dp_sgd import DPSGD
 from privacy_for_free.private.noisy_condensation import LDPDC, NDPDC, OneRelease
