@@ -70,11 +70,11 @@ def train_and_ask(
     Arguments are those of `confidences`, and of `gather`.
     """
 
-    def ask(remaining: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rest = sets and sets[len(names) - len(remaining) :]
-        return confidences(network, pool, rest, schedule, seed, remaining, queries)
+    def train(missing: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rest = sets and sets[len(names) - len(missing) :]
+        return confidences(network, pool, rest, schedule, seed, missing, queries)
 
-    return gather(ask, names, checkpoint=checkpoint, key=key, label=label)
+    return gather(train, names, checkpoint=checkpoint, key=key, label=label)
 
 
 def gather(
@@ -105,9 +105,9 @@ def gather(
         seconds = state["seconds"]
     first, before, began = len(gathered), seconds, time.perf_counter()
     saved = began
-    remaining = names[first:]
-    steps = progress.bar(remaining, len(names), checkpoint is not None, label, first)
-    for _, answer in zip(steps, ask(remaining), strict=True):
+    missing = names[first:]
+    steps = progress.bar(missing, len(names), checkpoint is not None, label, first)
+    for _, answer in zip(steps, ask(missing), strict=True):
         gathered.append(answer)
         seconds = before + time.perf_counter() - began
         due = time.perf_counter() - saved > SAVE_SECONDS or len(gathered) == len(names)
