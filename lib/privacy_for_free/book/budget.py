@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from privacy_for_free.attacks.confidences import MINIMUM_MODELS
+from privacy_for_free.core import validate
 from privacy_for_free.stats import slopes
 from privacy_for_free.stats.intervals import Interval, mean
 
@@ -47,10 +48,7 @@ def check_hours(hours: float) -> float:
     Traceback (most recent call last):
     ValueError: budget_hours -1: allowed are finite numbers above 0
     """
-    number = isinstance(hours, int | float) and not isinstance(hours, bool)
-    if not number or not 0 < hours < math.inf:
-        raise ValueError(f"budget_hours {hours!r}: allowed are finite numbers above 0")
-    return float(hours)
+    return float(validate.positive("budget_hours", hours))
 
 
 def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFrame:
@@ -66,30 +64,30 @@ def widths(table: pd.DataFrame, attack: str = "lira_online_fixed") -> pd.DataFra
     if rows.empty:
         known = ", ".join(dict.fromkeys(table.attack))
         raise ValueError(f"attack {attack!r}: known are {known}")
-    made = rows.groupby(RELEASE)["shadows"].transform("max")  # what its seconds are for
+    most = rows.groupby(RELEASE)["shadows"].transform("max")  # what its seconds are for
     return pd.DataFrame(
         {
             **rows[[*RELEASE, "shadows"]],
-            "seconds": (rows.condense_seconds + rows.train_seconds) / made,
+            "seconds": (rows.condense_seconds + rows.train_seconds) / most,
             "advantage": rows.advantage_high - rows.advantage_low,
             "tpr": rows.tpr_bootstrap_high - rows.tpr_bootstrap_low,
         }
     ).reset_index(drop=True)
 
 
-def width_exponent(found: pd.DataFrame, column: str) -> Interval:
+def width_exponent(rows: pd.DataFrame, column: str) -> Interval:
     """Return the exponent of a width in the number of shadows: the mean over releases, with its t-interval.
 
-    found    rows of `widths`; several data sets are told apart by a column `dataset`
+    rows     rows of `widths`; several data sets are told apart by a column `dataset`
     column   "advantage" or "tpr". Releases with fewer than three numbers of shadows are left out. Of a single
              release the interval is a point, and without any there is none: not a number.
     """
-    names = [name for name in ("dataset", *RELEASE) if name in found]
-    releases = found.groupby(names).ngroup()
-    kept = found.groupby(names).shadows.transform("nunique") >= 3
+    names = [name for name in ("dataset", *RELEASE) if name in rows]
+    releases = rows.groupby(names).ngroup()
+    kept = rows.groupby(names).shadows.transform("nunique") >= 3
     if not kept.any():
         return mean([])
-    rows, releases = found[kept], releases[kept]
+    rows, releases = rows[kept], releases[kept]
     if releases.nunique() == 1:
         return mean(slopes.per_cluster(rows.shadows, rows[column], releases))
     return slopes.log_log(rows.shadows, rows[column], clusters=releases)
@@ -104,18 +102,18 @@ def shadows_within(hours: float, seconds: float) -> int:
     return int(3600 * check_hours(hours) / seconds) // 2 * 2
 
 
-def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
+def afford(rows: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
     """Return what a budget buys, one row per release: shadows, and the width of the advantage to expect.
 
-    found   rows of `widths`, of one data set
+    rows    rows of `widths`, of one data set
     slope   exponent of that width in the shadows: a release's own widths, averaged as logarithms, are carried
             on with it, however far
 
     Columns release, init, ipc, seconds (a shadow), shadows, advantage; the last is not a number for fewer
     shadows than an attack takes.
     """
-    rows = []
-    for (release, init, ipc), part in found.groupby(RELEASE, sort=False):
+    bought = []
+    for (release, init, ipc), part in rows.groupby(RELEASE, sort=False):
         seconds = part.seconds[part.shadows.idxmax()]
         shadows = shadows_within(hours, seconds)
         row = {"release": release, "init": init, "ipc": ipc, "seconds": seconds, "shadows": shadows}
@@ -123,5 +121,5 @@ def afford(found: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:
         if shadows >= MINIMUM_MODELS:
             away = math.log(shadows) - np.log(part.shadows).mean()
             row["advantage"] = float(np.exp(np.log(part.advantage).mean() + slope * away))
-        rows.append(row)
-    return pd.DataFrame(rows)
+        bought.append(row)
+    return pd.DataFrame(bought)

@@ -6,7 +6,6 @@ them with `clusters`: each cluster then has a slope of its own, and the interval
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -149,23 +148,3 @@ def _slopes(points: pd.DataFrame) -> np.ndarray:
     if (sums.uu < 1e-15).any():
         raise ValueError("x: a slope needs at least two distinct values beside one intercept")
     return (sums.uv / sums.uu).to_numpy()
-
-
-class Slope(NamedTuple):
-    """A mean slope, its 95 % bootstrap interval (BCa), and its Student's t interval, the wider of few."""
-
-    value: float
-    low: float
-    high: float
-    t_low: float
-    t_high: float
-
-
-def exponent(
-    rows: pd.DataFrame, column: str = "shift", against: str = "n", seed: int = 0, resamples: int = 4000
-) -> Slope:
-    """Fit ln(column) on ln(against) in each replicate of a record of `nonlinear_shift`."""
-    chosen = {"within": rows[["x", "m" if against == "n" else "n"]], "clusters": rows.seed}
-    fit = log_log(rows[against], rows[column], **chosen)
-    drawn = log_log_bootstrap(rows[against], rows[column], **chosen, seed=seed, resamples=resamples)
-    return Slope(*drawn, fit.low, fit.high)

@@ -27,12 +27,13 @@ import torch
 from scipy import special
 from scipy.spatial import ConvexHull, QhullError
 
+from privacy_for_free.core import validate
+
 
 def require_positive(**values: float) -> None:
     """Raise ValueError, naming the value, unless every argument is a finite number above 0."""
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} {value!r}: allowed are finite numbers above 0")
+        validate.positive(name, value)
 
 
 def require_counts(n: int, m: int) -> None:

@@ -216,7 +216,7 @@ def compare_descents(
     factor = mean_square_factor(step_size, m, k, d)
     added = (2 * step_size / m) ** 2 * k * (k + d + 1) * float(batch_covariance(real, batch).trace())
     start = (mean - initial.mean(0)).norm()
-    found = {}
+    descents = {}
     for name, (extractors, batches) in ways.items():
         synthetic, lengths, square = initial, [1.0], [1.0]
         for step in range(steps):
@@ -229,8 +229,8 @@ def compare_descents(
             square = [contraction(step_size, m, k) ** (2 * step) for step in range(steps + 1)]
         if name == "one extractor":
             square = [1 - k / d] * (steps + 1)
-        found[name] = torch.tensor(lengths), torch.tensor(square).sqrt()
-    return found
+        descents[name] = torch.tensor(lengths), torch.tensor(square).sqrt()
+    return descents
 
 
 def fresh_step(gap: torch.Tensor, theta: torch.Tensor, step_size: float, m: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
+from privacy_for_free.core import validate
 from privacy_for_free.theory import gibbs
 from privacy_for_free.theory import tracing as theory
 
@@ -34,13 +35,13 @@ def check(n: int, m: int, d_eff: float, eps0: float) -> None:
     Traceback (most recent call last):
     ValueError: n 0: allowed are whole numbers from 1 up
     """
-    _whole("n", n)
-    _whole("m", m)
+    validate.whole("n", n, 1)
+    validate.whole("m", m, 1)
     if m > n:
         raise ValueError(f"m {m!r}: allowed are whole numbers from 1 to n, here {n}")
-    if not _number(d_eff) or not d_eff > 0:
-        raise ValueError(f"d_eff {d_eff!r}: allowed are finite numbers above 0")
-    if not _number(eps0) or not 0 <= eps0 <= LARGEST_EPSILON:
+    validate.positive("d_eff", d_eff)
+    number = isinstance(eps0, int | float) and not isinstance(eps0, bool)
+    if not number or not 0 <= eps0 <= LARGEST_EPSILON:
         raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {LARGEST_EPSILON:g}")
 
 
@@ -129,9 +130,8 @@ def _influence(n: int, m: int, eps0: float) -> Iterator[dict]:
 
 
 def _movement(n: int, kappa: float) -> Iterator[dict]:
-    _whole("n", n)
-    if not _number(kappa) or not kappa > 0:
-        raise ValueError(f"kappa {kappa!r}: allowed are finite numbers above 0")
+    validate.whole("n", n, 1)
+    validate.positive("kappa", kappa)
     yield {"movement": 2 * kappa / n}
 
 
@@ -164,17 +164,8 @@ def _table(rows, **values: object) -> pd.DataFrame:
         value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         for value in values.values()
     ]
-    found = []
+    table = []
     for combination in itertools.product(*choices):
-        named = dict(zip(values, combination, strict=True))
-        found += [named | row for row in rows(**named)]
-    return pd.DataFrame(found)
-
-
-def _whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        arguments = dict(zip(values, combination, strict=True))
+        table += [arguments | row for row in rows(**arguments)]
+    return pd.DataFrame(table)
