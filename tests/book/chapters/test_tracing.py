@@ -15,8 +15,8 @@ from privacy_for_free.lab.store import largest
 from privacy_for_free.theory.simulation import Effect
 
 COLUMNS = [
-    "method", "extractor", "n", "m", "dimension", "shrinkage", "attacker", "calibration", "init", "population",
-    "observed_tpr", "auc",
+    "method", "extractor", "n", "m", "dimension", "shrinkage", "attacker", "calibration", "init",
+    "population", "observed_tpr", "auc",
 ]  # fmt: skip
 MEAN, NET = ("mean", "linear"), ("dm", "convnet")
 LW, ALL = "ledoit_wolf", ("noise", "all")
@@ -42,7 +42,7 @@ ROWS = [
 
 
 def attacks():
-    """The rows as `tracing` records them: intervals reach 0.0005 to either side, exact rates are 10 % higher."""
+    """The rows as `tracing` records them: intervals reach 0.0005 to either side, exact rates 10 % higher."""
     table = pd.DataFrame(ROWS, columns=COLUMNS)
     table["tpr_bootstrap_low"] = table.observed_tpr - 0.0005
     table["tpr_bootstrap_high"] = table.observed_tpr + 0.0005
