@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
         "ndpdc.sample": 500,
         "ndpdc.iterations": 2,
         "one_release.extractors": 2,
+        "one_release.width": 8,
         "one_release.iterations": 3,
         "dp_merf.features": 100,
         "dp_merf.epochs": 1,
