@@ -28,7 +28,7 @@ def listed(values: pd.Series | pd.DataFrame, form: str, datasets: Sequence[str],
     """Return a number of each data set (or a row of numbers), as a phrase; without those that have none.
 
     >>> listed(pd.Series({"cifar10": 2.0, "mnist": 1.5}), "{:.1f} %", ["mnist", "cifar10"], named=True)
-    '1.5 % on mnist and 2.0 % on CIFAR-10'
+    '1.5 % on MNIST and 2.0 % on CIFAR-10'
     """
     rows = {name: row for name, *row in pd.DataFrame(values).dropna().itertuples()}
     texts = [
