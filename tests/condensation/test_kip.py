@@ -245,7 +245,7 @@ def test_scores_come_in_blocks_and_accuracy_counts_them():
 
 
 def test_divergence_is_told():
-    with pytest.raises(DivergenceError, match=r"kernel inducing points: step \d+: the loss of set 0 is"):
+    with pytest.raises(DivergenceError, match=r"kip: step \d+: the loss of set 0 is"):
         condense(toy(), replace(QUICK, learning_rate=1e200))
 
 

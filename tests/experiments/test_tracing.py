@@ -94,7 +94,9 @@ def test_tasks_are_the_sizes_there_are_images_for():
     found = tasks(SMALL, dataset())
     assert found == [("mean", 20, 2), ("mean", 50, 2), ("dm", 20, 1)]
     one = dataset(train=44, test=0)  # 22 per class: 20 members need 40
-    with pytest.raises(ValueError, match=r"n \(20, 50, 1000\): toy has images for up to 10 members per class"):
+    with pytest.raises(
+        ValueError, match=r"n \(20, 50, 1000\): toy has images for up to 10 members per class"
+    ):
         tasks(SMALL, one)
     assert tasks(SMALL, dataset(train=84, test=0)) == [("mean", 20, 2), ("dm", 20, 1)]
 

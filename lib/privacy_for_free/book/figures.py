@@ -51,7 +51,7 @@ def use_style() -> None:
 
 
 def panels(columns: int, rows: int = 1, height: float = 2.8, **options: object) -> tuple[Figure, np.ndarray]:
-    """A figure of the text's width with rows x columns axes, as a flat array; `height` in inches a row."""
+    """A figure of the text's width with rows x columns axes, as a flat array; `height` in inches per row."""
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
     return figure, axes.ravel()
 

@@ -12,9 +12,8 @@ the published ones, and its name stands for them:
                                         augmentation (Zhao & Bilen, ICML 2021)
     KIP                "kip"            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
     RandomSubset       "random_subset"  real images of the set, drawn without replacement: the baseline
-    Herding            "herding"        real images chosen greedily so that their mean feature follows the
-    class
-                                        mean (Welling, ICML 2009)
+    Herding            "herding"        real images chosen greedily so that their mean feature follows
+                                        the class mean (Welling, ICML 2009)
     Full               "full"           all of the set's images
 
 To add a method, write a module like `dm` with a frozen dataclass that has `name`, `initialisations` and

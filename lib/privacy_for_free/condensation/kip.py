@@ -120,7 +120,7 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
         return loss
 
     losses, steps, snapshots, seconds = descend(
-        "kernel inducing points",
+        "kip",
         problem,
         parameters,
         run or Run(),

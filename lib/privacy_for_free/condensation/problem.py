@@ -13,7 +13,7 @@ INITIALISATIONS = ("real", "noise", "noise_matched")
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Images, who is a member of which set, and how many synthetic images a class each set is to have.
+    """Images, who is a member of which set, and how many synthetic images per class each set is to have.
 
     images      float32 or float64, N x C x H x W, finite
     labels      int64, N, values 0 .. classes-1
@@ -98,7 +98,7 @@ class Problem:
         names = tuple(range(len(membership))) if names is None else tuple(names)
         if len(names) != len(membership) or len(set(names)) != len(names):
             raise ValueError(
-                f"names {names}: allowed are {len(membership)} different whole numbers, one a set"
+                f"names {names}: allowed are {len(membership)} different whole numbers, one for each set"
             )
         counts = class_counts(labels, membership, classes)
         if int(counts.min()) == 0:

@@ -25,7 +25,7 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A data set as stored: images uint8 N x C x H x W, labels uint8 N, and one name a class."""
+    """A data set as stored: images uint8 N x C x H x W, labels uint8 N, and one name for each class."""
 
     train_images: np.ndarray
     train_labels: np.ndarray

@@ -9,12 +9,12 @@ import torch
 from privacy_for_free.book import figures
 from privacy_for_free.book.chapters.nonlinear_extractors import GELU, RELU, STARTED, View
 from privacy_for_free.book.claims import evidence
+from privacy_for_free.book.claims.catalogue import STEEPEST_FAILURE
 from privacy_for_free.book.claims.rules import Verdict, below, combine, includes
 from privacy_for_free.stats import slopes
 from privacy_for_free.stats.intervals import Interval
 
 FASHION, CIFAR = "fashion_mnist", "cifar10"  # the data sets whose numbers the prose has
-STEEPEST_FAILURE = -0.9  # the exponent in n, from which up claims A3 and A4 fail
 MANY_KINKS = (9e-3, 1.1)  # displacements between which many units of a ReLU network change sides
 
 

@@ -13,6 +13,7 @@ from privacy_for_free.theory.linear_case import TOLERANCE
 
 SMALL_DIFFERENCE_POINTS = 5.0  # of advantage or accuracy: what this book calls little
 NO_DIFFERENCE_POINTS = 1.0  # of advantage: below it two releases count as equal
+STEEPEST_FAILURE = -0.9  # exponent in n of the movement: a claim of -1 fails where it is larger
 SPEAKERS = {"A": "the abstract", "C": "the critics", "B": "this book"}
 
 
@@ -70,7 +71,7 @@ CLAIMS = (
         experiment="nonlinear_shift",
         measure=effects.slope_smooth,
         effect="exponent in $n$ of the shift, GELU ConvNet, from noise",
-        rule=below(-0.9, Verdict.ASSUMPTIONS),
+        rule=below(STEEPEST_FAILURE, Verdict.ASSUMPTIONS),
         why="holds where the interval is at most -0.9; the theorem says -1",
         chapters=("nonlinear_extractors",),
         assuming="as A1, common random numbers, a smooth extractor",
@@ -82,7 +83,7 @@ CLAIMS = (
         experiment="nonlinear_shift",
         measure=effects.slope_relu,
         effect="exponent in $n$ of the shift, ReLU ConvNet, from noise",
-        rule=below(-0.9, Verdict.ASSUMPTIONS),
+        rule=below(STEEPEST_FAILURE, Verdict.ASSUMPTIONS),
         why="as A3",
         chapters=("nonlinear_extractors",),
         form="z.2f",

@@ -20,8 +20,6 @@ from privacy_for_free.shadows import game
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
-LOOP_NAMES = {"kip": "kernel inducing points"}  # by which `condensation.loop` knows a method, if by another
-
 
 def draw_pool(design: Design, dataset: "Dataset", seed: int, device: torch.device) -> shadows.Pool:
     """Return the pool, standardised and on `device`, with the halves of all shadows."""
@@ -75,7 +73,7 @@ class Inputs:
         """The key of the checkpoint that condensing all of the cell's sets leaves."""
         method, init = self.cell.method, self.cell.init
         problem = game.problem(self.pool, method, init, self.ipc, self.seed)
-        return fingerprint(LOOP_NAMES.get(method, method), problem, self.settings)
+        return fingerprint(method, problem, self.settings)
 
     def release(self, run: Run, names: Sequence[int] | None = None) -> Condensed | None:
         """Condense all halves, or those in `names`; None for `full`, of which only networks are released."""
