@@ -26,6 +26,14 @@ def test_a_stale_record_names_what_has_changed(toy, make, tmp_path):
     assert record.provenance().endswith(" The source has changed since (toy:run): attest it or run it again.")
 
 
+def test_the_footer_says_since_when_a_record_is_attested(make, tmp_path):
+    sidecar = make(tmp_path).path.with_suffix(".json")
+    meta = json.loads(sidecar.read_text())
+    dates = [{"date": f"202{year}-01-02T03:04:05+00:00"} for year in (7, 8)]
+    sidecar.write_text(json.dumps(meta | {"attested": dates}))
+    assert read("toy", "toy_data", "laptop", tmp_path).provenance().endswith(". Attested 2028-01-02.")
+
+
 def test_of_many_changes_the_footer_names_three(toy, make, tmp_path):
     toy.DEFINITIONS.update({f"toy:f{number}": "2" * 16 for number in range(5)})
     record = make(tmp_path)

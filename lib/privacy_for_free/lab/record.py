@@ -41,7 +41,10 @@ class Record:
         return not self.changed
 
     def provenance(self) -> str:
-        """One line for the foot of a figure: what was run, on what, when, and for how long."""
+        """One line for the foot of a figure: what was run, on what, when, and for how long.
+
+        It says since when it is attested, where later code was shown to give the same numbers.
+        """
         meta = self.meta
         line = (
             f"{meta['experiment']} on {meta['dataset']}, profile {meta['profile']}, seed {meta['seed']}: "
@@ -49,7 +52,8 @@ class Record:
             f"{str(meta['started'])[:10]}."
         )
         if not (changed := self.changed):
-            return line
+            attested = meta.get("attested") or []
+            return line + (f" Attested {attested[-1]['date'][:10]}." if attested else "")
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         return (
             line
