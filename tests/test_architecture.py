@@ -100,6 +100,7 @@ def test_chapters_are_thin(path):
         source, tags = "".join(cell["source"]), set(cell["metadata"].get("tags", []))
         lines = len(source.splitlines())
         if "lesson" in tags:
+            assert "hide-input" not in tags, f"a lesson that is hidden: {source[:60]}"
             assert lines <= LESSON_LINES, f"a lesson of {lines} lines: {source[:60]}"
         elif "parameters" not in tags:
             total += lines

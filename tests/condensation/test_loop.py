@@ -104,7 +104,7 @@ def test_another_runs_checkpoint_is_left_alone(tmp_path):
 def test_rubbish_is_named_and_left_alone(tmp_path):
     path = tmp_path / "state"
     path.write_bytes(b"rubbish")
-    with pytest.raises(CheckpointError, match="state: not a checkpoint"):
+    with pytest.raises(CheckpointError, match="state: not a checkpoint of this library"):
         walk(Run(path))
     assert path.read_bytes() == b"rubbish"
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free.condensation import Run, gradient_matching, kip
-from privacy_for_free.condensation import dm as distribution_matching
+from privacy_for_free.condensation import Run, dm, gradient_matching, kip
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.experiments.condensation import EXPERIMENT, measure
 from privacy_for_free.experiments.condensation.design import Task
@@ -42,7 +41,7 @@ def dataset(name="toy"):
 
 SMALL = dataclasses.replace(
     EXPERIMENT.profiles["smoke"],
-    dm=distribution_matching.DM(iterations=4, batch_real=10, width=4),
+    dm=dm.DM(iterations=4, batch_real=10, width=4),
     dsa=gradient_matching.GradientMatching(iterations=2, batch_real=8, width=4, inner_loop=1),
     kip=kip.KIP(iterations=3, batch_targets=20),
     schedule=Schedule(epochs=40, learning_rate=0.1),
@@ -95,7 +94,7 @@ def test_a_task_gives_the_same_alone_and_another_seed_does_not(table):
 def test_a_task_cut_off_in_a_condensation_goes_on(tmp_path, monkeypatch):
     data, seen = dataset(), []
     few = dataclasses.replace(SMALL, cells=(("dm", "real", 2),))
-    draw = distribution_matching.Matcher.loss_and_gradient
+    draw = dm.Matcher.loss_and_gradient
     experiment = dataclasses.replace(EXPERIMENT, profiles={"smoke": few})
     monkeypatch.setattr(measure, "Run", lambda **given: Run(every=1, **given))
 
@@ -105,7 +104,7 @@ def test_a_task_cut_off_in_a_condensation_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return draw(self, index, images)
 
-    monkeypatch.setattr(distribution_matching.Matcher, "loss_and_gradient", killed)
+    monkeypatch.setattr(dm.Matcher, "loss_and_gradient", killed)
     options = {"device": "cpu", "shown": False}
     with pytest.raises(KeyboardInterrupt):
         run(experiment, data, results_dir=tmp_path, **options)

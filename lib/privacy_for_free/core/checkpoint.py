@@ -42,7 +42,7 @@ def load(path: Path, key: str) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["key"]
     except Exception as error:
-        raise CheckpointError(f"{path}: not a checkpoint of a condensation ({error}); remove it") from error
+        raise CheckpointError(f"{path}: not a checkpoint of this library ({error}); remove it") from error
     if found != key:
         raise CheckpointError(
             f"{path}: begun with other data, parameters or seed; it was left as it is. Name another file"

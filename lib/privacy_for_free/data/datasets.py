@@ -42,7 +42,10 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def of_class(self, c: int) -> torch.Tensor:
-        """Return the training images of class `c` in stored order; ValueError for a class there is not."""
+        """Return the training images of class `c`, float32 n x C x H x W, in stored order.
+
+        ValueError for a class there is not.
+        """
         if not 0 <= c < len(self.classes):
             raise ValueError(f"class {c!r}: {self.name} has the classes 0 to {len(self.classes) - 1}")
         return self.train_images[self.train_labels == c]

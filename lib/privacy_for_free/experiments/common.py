@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def standardised(dataset: "Dataset", device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the training and test images, less the training mean, over its spread, on `device`."""
+    """Return the training and test images, less the training mean, over its spread, on `device`.
+
+    float32 n x C x H x W each; mean and spread are of each channel.
+    """
     images = (dataset.train_images, dataset.test_images)
     if not dataset.normalised:
         mean, std = dataset.mean[:, None, None], dataset.std[:, None, None]
@@ -20,7 +23,7 @@ def standardised(dataset: "Dataset", device: torch.device) -> tuple[torch.Tensor
 
 
 def scaled_publicly(dataset: "Dataset", device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the training and test images, scaled from [0, 1] to [-1, 1], on `device`."""
+    """Return the training and test images, float32 n x C x H x W, from [0, 1] to [-1, 1], on `device`."""
     images = (dataset.train_images, dataset.test_images)
     if dataset.normalised:
         mean, std = dataset.mean[:, None, None], dataset.std[:, None, None]

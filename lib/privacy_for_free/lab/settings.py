@@ -77,7 +77,7 @@ def change(settings: Settings, changes: Mapping[str, object]) -> Settings:
 
 
 def table(settings: object) -> str:
-    """List every field: its dotted name, its value and what it can be, one a line, aligned."""
+    """List every field: its dotted name, its value and what it can be, one on each line, aligned."""
     fields = [field for field in _fields(settings) if not field.group]
     width = max((len(field.name) for field in fields), default=0)
     return "\n".join(

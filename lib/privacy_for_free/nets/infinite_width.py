@@ -63,7 +63,10 @@ class FullyConnected:
         return self._kernels(x, z)[1]
 
     def ntk_diagonal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the NTK of each image with itself (..., n), float64, of x (..., n, d)."""
+        """Return the NTK of each image with itself (..., n), float64, of x (..., n, d).
+
+        A check, used by the tests only: what `ntk` has on its diagonal, in closed form, without angles.
+        """
         _check(x, x)
         variance = self.variance(x)
         ntk = variance

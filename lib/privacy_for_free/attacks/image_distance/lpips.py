@@ -121,7 +121,10 @@ def installed() -> bool:
 
 
 def framed(images: torch.Tensor, side: int = SMALLEST_SIDE) -> torch.Tensor:
-    """Set images into the middle of a black frame of `side` pixels, where they are smaller than that."""
+    """Set images N x C x H x W into the middle of a black frame, where a side has fewer than `side` pixels.
+
+    N x C x max(H, side) x max(W, side); black is 0.
+    """
     down, right = (max(0, side - length) for length in images.shape[2:])
     return functional.pad(images, (right // 2, right - right // 2, down // 2, down - down // 2))
 

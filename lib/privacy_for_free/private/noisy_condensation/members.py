@@ -66,7 +66,14 @@ def class_samples(
     name: int,
     index: int,
 ) -> torch.Tensor:
-    """Return a Poisson sample of a set, `sample` images of each class expected."""
+    """Return a Poisson sample of a set, `sample` images of each class expected.
+
+    members   int64: the set's images, as places in the problem's
+    counts    int64, classes: how many of them each class has
+    name, index   of the set and of the sample, for the generators
+
+    The sample is int64, like `members`, class by class; its length is random.
+    """
     labels = labels_of(problem)[members]
     return torch.cat(
         [

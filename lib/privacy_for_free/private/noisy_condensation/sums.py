@@ -7,7 +7,7 @@ BOUND_SHARE = 1 - 1e-9  # what a clipped norm stays below, of the bound: more th
 
 
 def scale_publicly(images: torch.Tensor) -> torch.Tensor:
-    """Map images in [0, 1] to [-1, 1], by constants that do not depend on them."""
+    """Map images (of any shape) in [0, 1] to [-1, 1], by constants that do not depend on them."""
     return images * 2 - 1
 
 
