@@ -14,8 +14,8 @@ from privacy_for_free.experiments.membership import EXPERIMENT
 from privacy_for_free.experiments.membership.design import FULL, Design, images_per_class, tasks
 from privacy_for_free.experiments.membership.inputs import hard_labelled
 from privacy_for_free.experiments.membership.measure import run
+from privacy_for_free.lab import provenance, settings
 from privacy_for_free.lab import run as lab_run
-from privacy_for_free.lab import settings
 from privacy_for_free.nets import training
 from privacy_for_free.nets.schedule import Schedule
 
@@ -148,6 +148,53 @@ def test_a_task_cut_off_goes_on_where_it_was(tmp_path, monkeypatch, memorable):
     assert trained == [*range(8), 0, 1, 2, 3, 3, 4, 5, 6, 7]
     assert not list((tmp_path / "membership").glob("*checkpoint*"))
     pd.testing.assert_frame_equal(resumed.table.drop(columns=TIMES), whole.table.drop(columns=TIMES))
+
+
+def numbers_of(design):
+    return {cell[0]: cell[3] for cell in design.cells}
+
+
+def test_cells_follow_the_number_of_shadows():
+    laptop = EXPERIMENT.profiles["laptop"]
+    design, _ = lab_run.designed(EXPERIMENT, "laptop", {"shadows": 32})
+    assert numbers_of(design) == {"random_subset": 32, "dm": 32, "kip": 32, "dsa": 16, "full": 32}
+    assert [cell[:3] for cell in design.cells] == [cell[:3] for cell in laptop.cells]
+    assert (design.shadows, design.fewer) == (32, (16,))
+    few, _ = lab_run.designed(EXPERIMENT, "laptop", {"shadows": 8})
+    assert (set(numbers_of(few).values()), few.fewer) == ({8}, ())
+    more, _ = lab_run.designed(EXPERIMENT, "smoke", {"shadows": 16})
+    assert set(numbers_of(more).values()) == {16}
+    other, _ = lab_run.designed(EXPERIMENT, "laptop", {"dm.iterations": 100})
+    assert (other.cells, other.fewer) == (laptop.cells, laptop.fewer)
+
+
+def test_cells_that_are_given_stay_as_they_are():
+    cells = (("dm", "real", 0.05, 4), ("full", "real", FULL, 6))
+    design, _ = lab_run.designed(EXPERIMENT, "smoke", {"shadows": 6, "cells": cells})
+    assert design.cells == cells
+    kept, _ = lab_run.designed(EXPERIMENT, "laptop", {"shadows": 32, "fewer": (24,)})
+    assert kept.fewer == (24,)
+    with pytest.raises(ValueError, match="cells with 6 shadows: allowed are at most the 4 of shadows"):
+        lab_run.designed(EXPERIMENT, "smoke", {"shadows": 4, "cells": cells})
+    with pytest.raises(ValueError, match="cells with 9 shadows: allowed are at most the 8 of shadows"):
+        lab_run.designed(EXPERIMENT, "smoke", {"cells": (("dm", "real", 0.05, 9),)})
+    reduced, _ = lab_run.designed(EXPERIMENT, "laptop", EXPERIMENT.reduced)
+    assert reduced == settings.change(EXPERIMENT.profiles["laptop"], EXPERIMENT.reduced)
+
+
+def test_a_smoke_run_attacks_with_the_shadows_it_is_told(memorable):
+    changes = {"shadows": 10, "schedule.epochs": 1, "resamples": 20, "dm.iterations": 1, "kip.iterations": 1}
+    design, _ = lab_run.designed(EXPERIMENT, "smoke", changes)
+    first = tasks(design, memorable)[0]
+    rows = run(first, design, memorable, 0, CPU)
+    assert {row["method"] for row in rows} == {"random_subset", "dm", "kip", "dsa"}
+    assert {row["shadows"] for row in rows} == {10}
+
+
+def test_records_do_not_depend_on_what_adapts_a_design():
+    found = provenance.definitions_of(EXPERIMENT.roots)
+    assert any("membership.design" in name for name in found)
+    assert not any("membership.adapting" in name for name in found)
 
 
 def labelled(classes, per_class):

@@ -15,6 +15,7 @@ from privacy_for_free.core.randomness import derived_seed, generator
 from privacy_for_free.experiments.nonlinear_shift import EXPERIMENT, material, trained
 from privacy_for_free.experiments.nonlinear_shift.design import REMOVED, Task, kind, tasks
 from privacy_for_free.lab import settings
+from privacy_for_free.lab.run import designed
 from privacy_for_free.nets import networks
 from privacy_for_free.stats import slopes
 
@@ -187,6 +188,17 @@ def test_extractors_that_are_networks():
     assert smooth == networks.ConvNet(1, 8, 1, 4, activation="gelu")
     assert kinked == networks.ConvNet(1, 8, 1, 4)
     assert trained.network("mlp", (1, 8, 8), 4) == networks.MLP(1, 8, 1, 4)
+
+
+def test_the_last_stop_follows_the_number_of_steps():
+    fewer, _ = designed(EXPERIMENT, "laptop", {"dm.iterations": 10})
+    assert (fewer.dm.iterations, fewer.stops) == (10, (1, 2, 5, 10))
+    more, _ = designed(EXPERIMENT, "smoke", {"dm.iterations": 6})
+    assert more.stops == (1, 3, 6)
+    given, _ = designed(EXPERIMENT, "laptop", {"dm.iterations": 10, "stops": (4, 10)})
+    assert given.stops == (4, 10)
+    with pytest.raises(ValueError, match=r"stops \(1, 20\): the last allowed is the 40 of dm.iterations"):
+        designed(EXPERIMENT, "laptop", {"stops": (1, 20)})
 
 
 def test_reduced_design_has_every_kind_of_task():

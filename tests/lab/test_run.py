@@ -138,6 +138,19 @@ def test_changed_settings_make_a_record_of_their_own(toy, make, tmp_path, snapsh
     assert largest("toy", "toy_data", tmp_path).meta["profile"] == "laptop"
 
 
+def test_what_follows_from_changes_is_changed_too(toy):
+    def adapt(old, new):
+        if new.tasks > 9:
+            raise ValueError(f"{new.tasks} tasks")
+        return replace(new, scale=new.tasks - old.tasks)
+
+    adapting = replace(toy.EXPERIMENT, adapt=adapt)
+    assert designed(adapting, "laptop", {"tasks": 9})[0].scale == 3
+    assert designed(adapting, "laptop") == (toy.PROFILES["laptop"], "laptop")
+    with pytest.raises(ValueError, match="10 tasks"):
+        designed(adapting, "laptop", {"tasks": 10})
+
+
 def test_without_changes_a_run_is_its_profile(toy):
     for nothing in (None, {}):
         assert designed(toy.EXPERIMENT, "laptop", nothing) == (toy.PROFILES["laptop"], "laptop")

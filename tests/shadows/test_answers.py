@@ -117,6 +117,16 @@ def test_a_gathering_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
     assert torch.equal(again.correct, found.correct)
 
 
+def test_a_checkpoint_without_a_key_is_refused(pool, tmp_path):
+    path = tmp_path / "answers.checkpoint"
+    message = "key '': allowed with a checkpoint is a digest of what determines the answers"
+    with pytest.raises(ValueError, match=message):
+        shadows.gather(saying, range(4), checkpoint=path)
+    with pytest.raises(ValueError, match=message):
+        shadows.train_and_ask(NETWORK, pool, None, SCHEDULE, 3, range(6), checkpoint=path)
+    assert not path.exists()
+
+
 def test_a_kill_costs_what_was_done_since_the_last_save(tmp_path, monkeypatch):
     saves = []
     monkeypatch.setattr(Answers, "save", lambda found, path, key: saves.append(len(found.correct)))

@@ -74,6 +74,8 @@ class Experiment:
     chunks     how its tasks are spread, None where each is one piece of work
     reduced    changes of the laptop design that cut its counts to seconds, by which two versions of the code
                are compared (`lab.attest`)
+    adapt      what else follows from a change of settings: (the profile's design, the changed one) -> the
+               design to run, ValueError for one that cannot be run; None where nothing does. It is no root
     kind       what tells tasks that take different ways through the code apart: task -> anything hashable
     order      its place in lists: the book's
 
@@ -96,6 +98,7 @@ class Experiment:
     chunks: Chunks | None = None
     reduced: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[[Hashable], Hashable] = repr
+    adapt: Callable[[object, object], object] | None = None
     order: int = 99
     description: str = ""
     remarks: str = ""

@@ -122,8 +122,8 @@ def designed(
     """Return the settings of a run, and the name of its profile in records.
 
     Without changes these are a profile's own. With some the name is `name`, or is made of the profile and the
-    changes. ValueError for what cannot be set, and for a name that is no word of small letters, is a
-    profile's, or is given without changes.
+    changes, and the experiment adapts what follows from them. ValueError for what cannot be set, and for a
+    name that is no word of small letters, is a profile's, or is given without changes.
     """
     design = experiment.profiles[check_profile(profile)]
     if not changes:
@@ -134,7 +134,8 @@ def designed(
     if name in PROFILES or not NAME.fullmatch(name):
         known = ", ".join(PROFILES)
         raise ValueError(f"name {name!r}: allowed are small letters, digits and _, and none of {known}")
-    return settings.change(design, changes), name
+    changed = settings.change(design, changes)
+    return experiment.adapt(design, changed) if experiment.adapt else changed, name
 
 
 def run(

@@ -95,8 +95,11 @@ def gather(
     key          of the checkpoint (`core.checkpoint.key`): of all that determines the answers
     label        of the progress bar, which is shown where there is a checkpoint
 
-    CheckpointError where the checkpoint is another's or cannot be written; other errors are those of `ask`.
+    CheckpointError where the checkpoint is another's or cannot be written; ValueError for one without a key,
+    before any work; other errors are those of `ask`.
     """
+    if checkpoint and not key:
+        raise ValueError(f"key {key!r}: allowed with a checkpoint is a digest of what determines the answers")
     gathered: list[tuple[torch.Tensor, torch.Tensor]] = []
     seconds = 0.0
     if checkpoint and checkpoint.exists():

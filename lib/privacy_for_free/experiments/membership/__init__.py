@@ -1,6 +1,7 @@
 """Membership inference through the condenser: every shadow model's data is condensed anew."""
 
 from privacy_for_free.experiments.membership import chunks, design, measure
+from privacy_for_free.experiments.membership.adapting import adapt
 from privacy_for_free.experiments.membership.columns import COLUMNS
 from privacy_for_free.experiments.membership.profiles import PROFILES, REDUCED
 from privacy_for_free.lab.experiment import Chunks, Experiment
@@ -23,6 +24,7 @@ EXPERIMENT = Experiment(
     resumable=True,
     chunks=Chunks(chunks.split, chunks.run, chunks.assemble),
     reduced=REDUCED,
+    adapt=adapt,
     kind=design.kind,
     order=4,
 )

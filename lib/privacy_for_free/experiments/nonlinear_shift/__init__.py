@@ -1,5 +1,6 @@
 """How far the synthetic images move when one real image goes, for extractors that are not linear."""
 
+from privacy_for_free.experiments.nonlinear_shift.adapting import adapt
 from privacy_for_free.experiments.nonlinear_shift.columns import COLUMNS
 from privacy_for_free.experiments.nonlinear_shift.design import Design, kind, tasks
 from privacy_for_free.experiments.nonlinear_shift.measure import run
@@ -39,6 +40,7 @@ EXPERIMENT = Experiment(
         "minimum_ms": (1,),
         "smooth_steps": (2, 5),
     },
+    adapt=adapt,
     kind=kind,
     order=5,
 )
