@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from privacy_for_free.condensation import METHODS, Run, condense, default_parameters
+from privacy_for_free.condensation import DM, KIP, METHODS, RandomSubset, Run, condense, default_parameters
 from privacy_for_free.condensation.problem import class_counts
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
+from privacy_for_free.nets.networks import ConvNet
 
 ITERATIVE = ("dm", "dc", "dsa", "kip")
 QUICK = {
@@ -211,3 +212,58 @@ def test_settings_beside_settings_and_what_is_no_method_are_refused():
         condense(images, labels, method=3, **options)
     with pytest.raises(ValueError, match=r"init 'noise' for method 'herding'.*allowed is real"):
         condense(images, labels, method=quick("herding"), init="noise", **options)
+
+
+def test_data_in_their_places_or_by_name():
+    images, labels = pool()
+    membership = torch.ones((2, 40), dtype=torch.bool)
+    options = {"ipc": 2, "parameters": quick("dm")}
+    expected = condense("dm", images, labels, membership, generator=generator(0, "run"), **options).images
+    named = {"images": images, "labels": labels, "membership": membership}
+    for places, names in (
+        (("dm",), named),
+        (("dm", images, labels), {"membership": membership}),
+        ((images, labels), {"method": "dm", "membership": membership}),
+        ((), {"method": "dm", **named}),
+    ):
+        found = condense(*places, **names, generator=generator(0, "run"), **options)
+        assert torch.equal(found.images, expected)
+
+
+@pytest.mark.parametrize(
+    ("places", "options", "message"),
+    [
+        (lambda x, y: (x, y, None, RandomSubset()), {}, "4 arguments in their places"),
+        (lambda x, y: (x, y), {"images": 1}, "2 arguments in their places"),
+        (lambda x, y: ("dm", x, y), {"method": KIP()}, "method 'dm' and method KIP"),
+        (lambda x, y: (x,), {}, "images or labels None"),
+        (lambda x, y: (x, y), {"method": KIP(), "network": ConvNet(1, 28, 2)}, "network for method 'kip'"),
+        (lambda x, y: (x, y), {"method": DM(), "network": "convnet"}, "network 'convnet': allowed are"),
+        (
+            lambda x, y: (x, y),
+            {"method": RandomSubset(), "start": torch.zeros((1, 2, 2), dtype=torch.int64)},
+            "start for method 'random_subset'",
+        ),
+        (
+            lambda x, y: (x, y),
+            {"method": DM(), "start": torch.zeros((1, 2, 2), dtype=torch.int64)},
+            "start: an image of another class",
+        ),
+        (
+            lambda x, y: (x, y, (torch.arange(40) > 3)[None]),
+            {"method": DM(), "start": torch.tensor([[[0, 2], [5, 7]]])},
+            "start: an image that is no member",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(places, options, message):
+    with pytest.raises(ValueError, match=message):
+        condense(*places(*pool()), generator=generator(0, "run"), **{"ipc": 2} | options)
+
+
+def test_a_start_of_noise_needs_no_real_images_to_start_from():
+    images, labels = pool()
+    start = torch.randn((1, 2, 30, 1, 28, 28), generator=generator(0, "start"))  # more than 20 of a class
+    settings = dataclasses.replace(quick("dm"), iterations=0)
+    found = condense(images, labels, method=settings, ipc=30, start=start, generator=generator(0, "run"))
+    assert torch.equal(found.images, start)

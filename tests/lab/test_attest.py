@@ -6,11 +6,11 @@ import shutil
 import subprocess
 
 import pytest
-import torch
 
 from privacy_for_free import data, experiments
-from privacy_for_free.lab import attest, definitions, probe, provenance, table_text
+from privacy_for_free.lab import attest, definitions, probe, table_text
 from privacy_for_free.lab.attest import Attestation, AttestationError, Library, difference, of_every_kind
+from privacy_for_free.lab.record import RecordError
 from privacy_for_free.lab.run import run
 from privacy_for_free.lab.store import Store, read
 
@@ -36,9 +36,6 @@ def versions(tmp_path_factory, root):
         copy = folder / name
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / "lib" / "privacy_for_free", copy / "lib" / "privacy_for_free", ignore=ignored)
-        for images in (root / "data").glob("*.npz"):
-            (copy / "data").mkdir()
-            shutil.copy(images, copy / "data")
         module = copy / "lib" / "privacy_for_free" / "theory" / "linear.py"
         text = module.read_text()
         assert old in text
@@ -64,7 +61,7 @@ def made(experiment, versions, tmp_path_factory):
     meta, _ = store.stored(experiment.column_names)
     package = versions["renamed"].path / "privacy_for_free"
     older = definitions.reachable(experiment.roots, folder=package)
-    store.attest(meta | {"definitions": older, "source_sha256": definitions.digest(older)})
+    store.state(meta | {"definitions": older, "source_sha256": definitions.digest(older)})
     return store
 
 
@@ -115,10 +112,10 @@ def test_a_reference_that_did_not_make_the_record_is_refused(unchanged, store):
     before = store.sidecar.read_bytes()
     meta = json.loads(before)
     changed = meta["definitions"] | {next(iter(meta["definitions"])): "0" * 16}
-    store.attest(meta | {"definitions": changed})
+    store.state(meta | {"definitions": changed})
     with pytest.raises(AttestationError, match=r"is not the source that made it.*--against"):
         attest.attest(unchanged, store, 0, "c" * 40)
-    store.attest({key: value for key, value in meta.items() if key != "definitions"} | {"source_sha256": "0"})
+    store.state({key: value for key, value in meta.items() if key != "definitions"} | {"source_sha256": "0"})
     with pytest.raises(AttestationError, match=r"attested last \(source_sha256\)"):
         attest.attest(unchanged, store, 0, "c" * 40)
 
@@ -132,20 +129,34 @@ def test_a_record_with_another_digit(unchanged, store, elsewhere):
     place = unchanged.experiment.column_names.index("expected")
     cells[place] = "0.125"
     altered = {**blocks, 0: "".join([",".join(cells), *lines[1:]])}
-    meta = meta | (
-        {"machine": "another"} if elsewhere else {"machine": provenance.machine(torch.device("cpu"))}
-    )
+    meta = meta | ({"machine": "another"} if elsewhere else {"machine": unchanged.machine})
     store.write(table_text.whole(unchanged.experiment.column_names, altered), meta)
     before = store.sidecar.read_bytes()
     if elsewhere:
         entry = attest.attest(unchanged, store, len(blocks), "c" * 40)
-        assert entry["tasks"]["record"]["result"].startswith(
-            "inconclusive, on another machine: row 0, column"
-        )
+        result = entry["tasks"]["record"]["result"]
+        assert result.startswith("the same by both, but on another machine: row 0, column expected")
     else:
         with pytest.raises(AttestationError, match=r"of the record: row 0, column expected: 0\.125, today"):
             attest.attest(unchanged, store, len(blocks), "c" * 40)
         assert store.sidecar.read_bytes() == before
+
+
+def test_a_record_of_other_settings_or_data_is_refused(unchanged, store):
+    meta, _ = store.stored(unchanged.experiment.column_names)
+    store.state(meta | {"parameters": meta["parameters"] | {"chains": 21}})
+    with pytest.raises(AttestationError, match="other settings than today's"):
+        attest.attest(unchanged, store, 0, "c" * 40)
+    store.state(meta | {"data_sha256": "0" * 64})
+    with pytest.raises(AttestationError, match="made from other data"):
+        attest.attest(unchanged, store, 0, "c" * 40)
+
+
+def test_a_record_that_was_made_anew_meanwhile_is_left_alone(store):
+    before = store.sidecar.read_bytes()
+    with pytest.raises(RecordError, match="made anew in the meantime"):
+        store.append({}, {}, "0" * 64)
+    assert store.sidecar.read_bytes() == before
 
 
 def test_differences_leave_measured_columns_out():

@@ -50,7 +50,7 @@ TOY = {
     "class Result:\n    value = 1\n",
     "nets": "import math\n\ndef build(x):\n    return math.sqrt(x)\n\ndef other():\n    return 1\n",
     "hints": "class Hint:\n    pass\n",
-    "tables": 'KINDS = {"a": "toy.lazy", "b": "toy.nets:other", "c": 3}\n',
+    "tables": 'KINDS = {"a": "toy.lazy", "b": "toy.nets:other", "c": "other.place"}\n',
     "lazy": "def one():\n    return 1\n\ndef two():\n    return 2\n",
     "deep/__init__": "from toy.deep.inner import late\nfrom toy.deep import inner\n",
     "deep/inner": "def late(x):\n    return x\n\ndef never():\n    return 0\n",
@@ -233,9 +233,13 @@ def test_strings_that_name_nothing_are_strings(toy):
 
 def test_a_new_entry_of_a_registry_changes_nothing_and_an_altered_one_does(toy):
     before = toy("main:table")
-    assert changed(before, toy("main:table", **edited("tables", "{", '{"d": 4, '))) == []
-    assert changed(before, toy("main:table", **edited("tables", "3", "4"))) == ["toy.tables:KINDS[c]"]
-    assert changed(before, toy("main:table", **edited("tables", ', "c": 3', ""))) == ["toy.tables:KINDS[c]"]
+    assert changed(before, toy("main:table", **edited("tables", "{", '{"d": "a.b", '))) == []
+    assert changed(before, toy("main:table", **edited("tables", "other.place", "x.y"))) == [
+        "toy.tables:KINDS[c]"
+    ]
+    assert changed(before, toy("main:table", **edited("tables", ', "c": "other.place"', ""))) == [
+        "toy.tables:KINDS[c]"
+    ]
     assert len(changed(before, toy("main:table", tables="KINDS = dict(c=3)\n"))) == 6
 
 
@@ -244,7 +248,16 @@ def test_one_entry_can_be_a_root(toy):
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", '{"a": 1, 2: 3}', '{"a": 1, **{}}', 'dict({"a": 1})', '{"a": 1}\nF |= {}']
+    "text",
+    [
+        "{}",
+        '{"a": "b.c", "d": 1}',
+        '{"a": "word"}',
+        '{"a": 1, 2: 3}',
+        '{"a": 1, **{}}',
+        'dict({"a": 1})',
+        '{"a": 1}\nF |= {}',
+    ],
 )
 def test_other_dictionaries_are_one_definition(toy, text):
     assert set(toy("new:F", new=f"F = {text}\n")) == {"toy.new:F"}
@@ -283,7 +296,7 @@ def test_side_effects_of_a_reached_module_are_a_definition(toy, effect):
     other = effect.replace("True", "False").replace("(1", "(3").replace(".pi", ".e")
     after = toy("main:run", **edited("nets", "import math\n", f"import math\n{other}\n"))
     assert changed(found, after) == ["toy.nets:<statements>"]
-    assert changed(before, found) == []
+    assert changed(before, found) == ["toy.nets:<statements>"]  # reached through no name
 
 
 def test_side_effects_of_modules_that_are_imported_on_the_way_count(toy):

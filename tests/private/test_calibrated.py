@@ -85,6 +85,18 @@ def test_sums_computed_once_give_the_same_release_bitwise(epsilon):
     assert shared.mechanism == twin.mechanism
 
 
+@pytest.mark.parametrize("changes", [{"bound": 1000.0}, {"width": 8}, {"extractors": 5}])
+def test_sums_of_other_settings_or_data_are_refused(changes):
+    """With a larger bound they would get the noise of a smaller one."""
+    case = problem()
+    others = nc.clipped_feature_sums(case, dataclasses.replace(ONE, **changes))
+    with pytest.raises(ValueError, match="allowed are those of `clipped_feature_sums` for this problem"):
+        calibrated.release(case, ONE, 1.0, sums=others)
+    elsewhere = dataclasses.replace(case, images=case.images.flip(0))
+    with pytest.raises(ValueError, match="allowed are those of `clipped_feature_sums` for this problem"):
+        calibrated.release(elsewhere, ONE, 1.0, sums=nc.clipped_feature_sums(case, ONE))
+
+
 def test_the_adjacency_of_the_settings_is_what_epsilon_is_about():
     case = problem()
     added = calibrated.release(case, nc.Linear(0.0), 1.0)
@@ -121,7 +133,7 @@ def test_the_least_noise_of_sampled_steps_is_nearly_exact():
         ({"settings": DPSGD(0.0)}, "settings DPSGD.*: allowed are Linear, LDPDC, NDPDC, OneRelease, DPMERF"),
         ({"settings": nc.NDPDC()}, "noise_multiplier 3.46 beside an epsilon: allowed is 0"),
         ({"settings": nc.LDPDC(0.0)}, "sample 50: allowed are 1 to"),
-        ({"sums": torch.zeros((2, 3))}, r"sums \(2, 3\) for Linear.*: allowed are sums for OneRelease only"),
+        ({"sums": torch.zeros((2, 3))}, r"sums for Linear.*: allowed are sums for OneRelease only"),
         ({"problem": dataclasses.replace(problem(), init="real")}, "init 'real': allowed is 'noise'"),
     ],
 )

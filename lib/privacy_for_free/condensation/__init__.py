@@ -31,12 +31,18 @@ from privacy_for_free.core.errors import CheckpointError, DivergenceError
 from privacy_for_free.nets.networks import Network
 
 __all__ = [
+    "DM",
     "INITIALISATIONS",
+    "KIP",
     "METHODS",
     "CheckpointError",
     "Condensed",
     "DivergenceError",
+    "Full",
+    "GradientMatching",
+    "Herding",
     "Problem",
+    "RandomSubset",
     "Run",
     "check_method",
     "condense",
@@ -79,9 +85,9 @@ def __getattr__(name: str) -> type:
 def check_method(method: str) -> str:
     """Return the method's name; ValueError lists the known ones.
 
-    >>> check_method("gan")
+    >>> check_method("gan")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: method 'gan': known are dm, dc, dsa, kip, random_subset, herding, full
+    ValueError: method 'gan': known are dm, dc, dsa, ...
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: known are {', '.join(METHODS)}")
@@ -100,11 +106,11 @@ def default_parameters(method: str) -> Method:
 
 
 def condense(
-    images: torch.Tensor | str,
-    labels: torch.Tensor,
+    *data: torch.Tensor | str | None,
+    images: torch.Tensor | None = None,
+    labels: torch.Tensor | None = None,
     membership: torch.Tensor | None = None,
-    *others: torch.Tensor | None,
-    method: Method | str = "dm",
+    method: Method | str | None = None,
     parameters: Method | None = None,
     ipc: int = 10,
     init: str = "real",
@@ -117,16 +123,17 @@ def condense(
 ) -> Condensed:
     """Condense K sets of a pool of images with one method.
 
+    data        images, labels and membership in their places, after the name of a method if need be
     images      N x C x H x W, float32 or float64 (KIP computes in float64 whatever they are)
     labels      int64, N
     membership  bool, K x N; None is one set that holds every image
-    method      the settings of a method (`DM(...)`), or its name for the published ones
+    method      the settings of a method (`DM(...)`), or its name for the published ones; None for DM
     parameters  the settings, where `method` is a name
     ipc         synthetic images per class; `full` takes as many as a class of a set has, and ignores it
     init        "real", "noise" or "noise_matched"; the selections know only "real"
     start       what the synthetic images start from, in place of `init`: int64, K x classes x ipc, numbers of
                 real images; or images, K x classes x ipc x C x H x W, of the dtype of the real ones
-    network     what DM takes its features from, in place of what its settings build
+    network     what DM takes its features from, in place of what its settings build; DM alone takes one
     generator   one number is drawn from it, and everything random derived from that number
     classes     number of classes, where the labels do not show it
     names       different whole numbers, one for each set: what its own draws are derived from; a set that is
@@ -137,17 +144,20 @@ def condense(
     computed on the device of `images`. Raises ValueError before any work when the input does not fit,
     DivergenceError when a loss stops being finite.
     """
-    if isinstance(images, str):
-        method, images, labels, membership = images, labels, membership, others[0] if others else None
+    method, given = _placed(data, method, {"images": images, "labels": labels, "membership": membership})
     method = _chosen(method, parameters)
     if init in INITIALISATIONS and init not in method.initialisations:
         allowed = ", ".join(method.initialisations)
         raise ValueError(f"init {init!r} for method {method.name!r}: allowed is {allowed}")
+    if start is not None and method.initialisations == ("real",):
+        raise ValueError(f"start for method {method.name!r}, which selects real images: allowed is None")
+    if network is not None and not getattr(method, "takes_network", False):
+        raise ValueError(f"network for method {method.name!r}: allowed is None, only dm takes one")
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     problem = Problem.of(
-        images,
-        labels,
-        membership,
+        given["images"],
+        given["labels"],
+        given["membership"],
         1 if method.name == "full" else ipc,
         init,
         seed,
@@ -157,6 +167,26 @@ def condense(
         network=network,
     )
     return method.condense(problem, run or Run())
+
+
+def _placed(
+    data: tuple[object, ...], method: Method | str | None, named: dict[str, object]
+) -> tuple[Method | str, dict[str, object]]:
+    """Return the method and the data, given in their places or by name; ValueError for one too many."""
+    if data and isinstance(data[0], str):
+        if method is not None:
+            raise ValueError(f"method {data[0]!r} and method {method!r}: allowed is one of the two")
+        method, *data = data
+    places = [name for name in named if named[name] is None]
+    if len(data) > len(named) or places[: len(data)] != list(named)[: len(data)]:
+        raise ValueError(
+            f"{len(data)} arguments in their places: allowed are {', '.join(named)}, each once, in place or "
+            "by name; everything else by name"
+        )
+    given = named | dict(zip(named, data, strict=False))
+    if given["images"] is None or given["labels"] is None:
+        raise ValueError("images or labels None: allowed are tensors, for `condense` takes both")
+    return "dm" if method is None else method, given
 
 
 def _chosen(method: Method | str, parameters: Method | None) -> Method:

@@ -76,6 +76,7 @@ class DM:
                 validate.whole(name, getattr(self, name), 1)
 
     initialisations = INITIALISATIONS
+    takes_network = True
 
     @property
     def name(self) -> str:

@@ -106,7 +106,7 @@ class Problem:
             raise ValueError(
                 f"set {k} holds no image of class {c}: every set needs some of each of {classes}"
             )
-        if init == "real" and int(counts.min()) < ipc:
+        if start is None and init == "real" and int(counts.min()) < ipc:
             k, c = (counts < ipc).nonzero()[0].tolist()
             raise ValueError(
                 f"ipc {ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most "
@@ -116,6 +116,8 @@ class Problem:
             bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"images: image {bad} has a value that is not finite")
         problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network)
+        if network is not None and not hasattr(network, "features"):
+            raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
         if start is not None:
             _check_start(problem, start)
         return problem
@@ -229,3 +231,11 @@ def _check_start(problem: Problem, start: torch.Tensor) -> None:
         raise ValueError(
             f"start {start.dtype} {tuple(start.shape)}: allowed are {wanted} of shape {tuple(allowed)}"
         )
+    if start.is_floating_point():
+        return
+    classes = torch.arange(problem.classes)[None, :, None]
+    if not bool((problem.labels.cpu()[start.cpu()] == classes).all()):
+        raise ValueError("start: an image of another class: allowed for class c are images with the label c")
+    rows = torch.arange(problem.sets)[:, None, None]
+    if not bool(problem.membership.cpu()[rows, start.cpu()].all()):
+        raise ValueError("start: an image that is no member: allowed for set k are images of that set")

@@ -4,17 +4,14 @@ A record is current while every definition it depends on is what it was. After a
 number `attest` compares, on one machine and bit for bit, columns of measured times apart:
 
 1. code against code: the commit that made or last attested the record, and today's. Both run the smoke
-profile
-   whole, and of the laptop design with its counts cut (`Experiment.reduced`) one task of every kind;
-2. code against record: some full tasks against the record's own lines. Agreement is proof; on another machine
-than
-   the record's a difference proves nothing, for the last bits are the processor's, and is written down as
-   such.
+   profile whole, and of the laptop design with its counts cut (`Experiment.reduced`) one task of every kind;
+2. code against record: some full tasks against the record's own lines. On another machine than the record's
+   the last bits may be the processor's: where they differ there, both codes run the task and have to agree.
 
 Then it appends to the sidecar what was compared, and the definitions that count from now on. The table and
-its digest never change. A digit that differs refuses, with its row and column, and the sidecar stays as it
-is. Limits: a branch that no compared task takes is not seen. Which changed definitions no smoke task entered
-is stated.
+its digest never change. A digit that differs refuses, with its row and column, and so does a record of other
+settings or data than today's; the sidecar stays as it is. Limits: a branch that no compared task takes is not
+seen. Which changed functions and classes no smoke task entered is stated.
 """
 
 import csv
@@ -32,11 +29,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from privacy_for_free.data import Dataset
 from privacy_for_free.lab import definitions, provenance, settings
 from privacy_for_free.lab.experiment import Experiment
+from privacy_for_free.lab.run import designed
 from privacy_for_free.lab.store import Store
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -59,7 +55,7 @@ class Library:
         """Answer a request of `lab.probe` by this version, in one thread; AttestationError where it fails."""
         environment = os.environ | THREADS | {"PYTHONPATH": str(self.path), "TQDM_DISABLE": "1"}
         ended = subprocess.run(
-            [sys.executable, str(PROBE)],
+            [sys.executable, "-P", str(PROBE)],
             input=json.dumps(request),
             env=environment,
             capture_output=True,
@@ -147,22 +143,43 @@ class Attestation:
         self.entered: set[str] | None = None
         self.before: dict[str, object] = {}
         self.after: dict[str, object] = {}
-        self.smoke_tasks = 0
+        self.smoke_tasks, self.machine = 0, ""
+
+    def check(self, meta: Mapping[str, object], store: Store) -> None:
+        """AttestationError unless the reference made the record or was attested last, of today's settings."""
+        if not self.before:
+            nothing = self.reference.probe(self._request(EMBEDDED, "smoke", {}, []))
+            self.before = {key: nothing[key] for key in ("source_sha256", "definitions")}
+        stated = meta.get("definitions")
+        if stated and self.before["definitions"]:
+            changed = definitions.changed(stated, self.before["definitions"])
+        else:
+            same = self.before["source_sha256"] == meta["source_sha256"] and not meta.get("attested")
+            changed = [] if same else ["source_sha256"]
+        if changed:
+            raise AttestationError(
+                f"{store.table}: {self.reference.name} is not the source that made it or was attested last "
+                f"({', '.join(changed[:3])}); name the commit with --against"
+            )
+        design, *_ = self._designed(meta)
+        if settings.fill(meta["parameters"], design) != settings.as_json(design):
+            raise AttestationError(f"{store.table}: made with other settings than today's: run it again")
+        if provenance.data_sha256(self.load(meta["dataset"], self.data_root)) != meta["data_sha256"]:
+            raise AttestationError(f"{store.table}: made from other data than what is in {self.data_root}")
 
     def smoke(self) -> None:
         """Compare the smoke profile whole, once."""
         if self.entered is None:
             request = self._request(EMBEDDED, "smoke", {}, "all")
-            before, after = self._compared(request, note_calls=True)
+            after = self._compared(request, note_calls=True)
             self.entered = set(after["calls"])
-            self.before, self.after = (
-                {key: found[key] for key in ("source_sha256", "definitions")} for found in (before, after)
-            )
-            self.smoke_tasks = len(after["tasks"])
+            self.after = {key: after[key] for key in ("source_sha256", "definitions")}
+            self.smoke_tasks, self.machine = len(after["tasks"]), after["machine"]
 
-    def reduced(self, dataset: str, changes: Mapping[str, object]) -> list[int]:
+    def reduced(self, meta: Mapping[str, object]) -> list[int]:
         """Compare one task of every kind of the laptop design with its counts cut; return their numbers."""
-        changes = {**changes, **self.experiment.reduced}
+        dataset, (_, profile, changes) = meta["dataset"], self._designed(meta)
+        changes = {**(changes if profile == "laptop" else {}), **self.experiment.reduced}
         design = settings.change(self.experiment.profiles["laptop"], changes)
         tasks = self.experiment.tasks(design, self.load(dataset, self.data_root))
         chosen = of_every_kind(self.experiment, tasks, f"{self.experiment.name} {dataset}")
@@ -171,14 +188,14 @@ class Attestation:
 
     def record(self, meta: Mapping, blocks: Mapping[int, str], count: int) -> dict[str, object]:
         """Compare `count` full tasks, drawn at random, with a record's own lines; return what came of it."""
-        machine = provenance.machine(torch.device("cpu"))
         draw = random.Random(f"{meta['table_sha256']} {self.after['source_sha256']}")
         chosen = sorted(draw.sample(sorted(blocks), min(count, len(blocks))))
         if not chosen:
             return {"tasks": [], "result": "not compared"}
-        profile, changes = varied(meta)
+        _, profile, changes = self._designed(meta)
         request = self._request(meta["dataset"], profile, changes, chosen) | {"seed": meta["seed"]}
-        found = self.candidate.probe(request)["blocks"]
+        answer = self.candidate.probe(request)
+        found, machine = answer["blocks"], answer["machine"]
         for index in chosen:
             columns = self.experiment.column_names
             differing = difference(blocks[index], found[str(index)], columns, self.measured)
@@ -186,15 +203,24 @@ class Attestation:
             if differing and machine == meta["machine"]:
                 raise AttestationError(f"{_described(request)}, task {index} of the record: {differing}")
             if differing:
-                return {"tasks": chosen, "result": f"inconclusive, on another machine: {differing}"}
+                self._compared(request)
+                return {"tasks": chosen, "result": f"the same by both, but on another machine: {differing}"}
         return {"tasks": chosen, "result": "the same"}
 
     def unentered(self) -> list[str]:
-        """Return the changed functions that no smoke task entered."""
+        """Return the changed functions and classes that no smoke task entered."""
         known, today = self.before["definitions"] or {}, self.after["definitions"]
         changed = [name for name, value in today.items() if known.get(name) != value]
-        functions = [name for name in changed if name.partition(":")[2].strip("_")[:1].islower()]
-        return [name for name in functions if name not in self.entered]
+        constants = [name for name in changed if name.partition(":")[2].strip("_").isupper()]
+        return [name for name in changed if name not in self.entered and name not in constants]
+
+    def _designed(self, meta: Mapping[str, object]) -> tuple[object, str, dict[str, object]]:
+        """Return a record's design as it is today, the profile it is of, and all it changes there."""
+        varies = meta.get("varies") or {"profile": meta["profile"], "changes": {}}
+        profile, changes = varies["profile"], varies["changes"]
+        design, _ = designed(self.experiment, profile, changes)
+        base = settings.flat(self.experiment.profiles[profile])
+        return design, profile, {key: new for key, new in settings.flat(design).items() if new != base[key]}
 
     def _request(
         self, dataset: str, profile: str, changes: Mapping[str, object], tasks: object
@@ -210,8 +236,8 @@ class Attestation:
             "note_calls": False,
         }
 
-    def _compared(self, request: dict, note_calls: bool = False) -> tuple[dict, dict]:
-        """Run a request by both versions; AttestationError at the first digit that differs."""
+    def _compared(self, request: dict, note_calls: bool = False) -> dict:
+        """Run a request by both; return today's answer. AttestationError at the first digit that differs."""
         before = self.reference.probe(request)
         after = self.candidate.probe(request | {"note_calls": note_calls})
         where = _described(request)
@@ -222,34 +248,12 @@ class Attestation:
             if differing := difference(block, after["blocks"][index], after["columns"], self.measured):
                 raise AttestationError(f"{where}, task {index}: {differing}")
         self.say(f"  {where}: {len(before['blocks'])} tasks, the same by {self.reference.name} and today")
-        return before, after
+        return after
 
 
 def _described(request: Mapping[str, object]) -> str:
     cut = " with its counts cut" if request["changes"] and request["profile"] == "laptop" else ""
     return f"{request['experiment']} on {request['dataset']}, profile {request['profile']}{cut}"
-
-
-def varied(meta: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
-    """Return the profile that a record was made by, and the changes of it."""
-    varies = meta.get("varies")
-    return (varies["profile"], varies["changes"]) if varies else (meta["profile"], {})
-
-
-def check_reference(attestation: Attestation, meta: Mapping[str, object], store: Store) -> None:
-    """AttestationError unless the reference is of the source that made the record or was attested last."""
-    found = attestation.before
-    stated = meta.get("definitions")
-    if stated and found["definitions"]:
-        changed = definitions.changed(stated, found["definitions"])
-    else:
-        same = found["source_sha256"] == meta["source_sha256"] and not meta.get("attested")
-        changed = [] if same else ["source_sha256"]
-    if changed:
-        raise AttestationError(
-            f"{store.table}: {attestation.reference.name} is not the source that made it or was attested "
-            f"last ({', '.join(changed[:3])}); name the commit with --against"
-        )
 
 
 def reference_of(meta: Mapping[str, object], store: Store) -> str:
@@ -272,23 +276,21 @@ def attest(attestation: Attestation, store: Store, sample: int, commit: str) -> 
     meta, blocks = store.stored(attestation.experiment.column_names)
     if not provenance.changed(meta):
         return None
+    attestation.check(meta, store)
     attestation.smoke()
-    check_reference(attestation, meta, store)
-    profile, changes = varied(meta)
-    reduced = attestation.reduced(meta["dataset"], changes if profile == "laptop" else {})
+    reduced = attestation.reduced(meta)
     against = attestation.record(meta, blocks, sample)
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
         "source_sha256": attestation.after["source_sha256"],
         "against": attestation.reference.name,
-        "machine": provenance.machine(torch.device("cpu")),
+        "machine": attestation.machine,
         "tasks": {"smoke": attestation.smoke_tasks, "laptop, counts cut": len(reduced), "record": against},
         "columns_left_out": attestation.measured,
         "not_entered_by_smoke": attestation.unentered(),
     }
-    attested = [*meta.get("attested", []), entry]
-    store.attest(meta | {"attested": attested, "definitions": attestation.after["definitions"]})
+    store.append(entry, attestation.after["definitions"], meta["table_sha256"])
     return entry
 
 

@@ -1,9 +1,10 @@
 """What a result depends on in this package: a digest for each definition that given ones can reach.
 
 A definition is a top-level function, class or assigned name of a module, written "module:name". A dict
-literal whose keys are all strings is a registry: each entry is a definition, "module:NAME[key]", so that a
-new entry changes none. What else a module runs when it is imported is its definition "module:<statements>";
-it counts for every module that is imported on the way.
+literal from strings to names of modules or definitions of this package is a registry of what is imported when
+it is asked for: each entry is a definition, "module:NAME[key]", so that a new entry changes none. What else a
+module runs when it is imported is its definition "module:<statements>"; it counts for every module that is
+imported on the way.
 
 A digest is of a definition's text without comments, docstrings, annotations and the arguments of exceptions
 that are raised, and of what its names stand for: an import from elsewhere changes what uses it.
@@ -40,12 +41,16 @@ def reachable(
 
 
 def changed(recorded: Mapping[str, str], today: Mapping[str, str]) -> list[str]:
-    """Return the recorded definitions that are missing or different today.
+    """Return the recorded definitions that are missing or different today, and new statements of modules.
+
+    A definition that was not recorded can only be reached through one that has changed, or is a new entry of
+    a registry; what a module runs when it is imported is reached through no name.
 
     >>> changed({"a:f": "1", "a:g": "2"}, {"a:f": "1", "a:g": "3", "a:h": "4"})
     ['a:g']
     """
-    return [name for name in recorded if today.get(name) != recorded[name]]
+    altered = [name for name in recorded if today.get(name) != recorded[name]]
+    return altered + [name for name in today if name.endswith(syntax.STATEMENTS) and name not in recorded]
 
 
 def digest(definitions: Mapping[str, str]) -> str:

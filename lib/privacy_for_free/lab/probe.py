@@ -33,6 +33,11 @@ def _tuples(value: object) -> object:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+def cpu() -> object:
+    """Return the device that everything runs on."""
+    return importlib.import_module("torch").device("cpu")
+
+
 class Declared:
     """An experiment that is declared, and the library around it."""
 
@@ -45,6 +50,10 @@ class Declared:
     def source(self) -> dict[str, object]:
         """Return the digest of its source, and of every definition."""
         return importlib.import_module(f"{PACKAGE}.lab.provenance").source(self.experiment)
+
+    def machine(self) -> str:
+        """Return what the last bits of a result depend on here."""
+        return importlib.import_module(f"{PACKAGE}.lab.provenance").machine(cpu())
 
     def block(self, index: int, task: object, *given: object) -> str:
         """Run one task; return its rows as lines of CSV."""
@@ -64,6 +73,10 @@ class Module:
         """Return the digest of its source."""
         provenance = importlib.import_module(f"{PACKAGE}.provenance")
         return {"source_sha256": provenance.source_sha256(self.module.__name__), "definitions": None}
+
+    def machine(self) -> str:
+        """Return what the last bits of a result depend on here."""
+        return importlib.import_module(f"{PACKAGE}.provenance").machine(cpu())
 
     def block(self, index: int, task: object, *given: object) -> str:
         """Run one task; return its rows as lines of CSV."""
@@ -107,7 +120,7 @@ def answer(request: dict[str, object]) -> dict[str, object]:
         tasks = experiment.tasks(design, dataset)
         wanted = range(len(tasks)) if request["tasks"] == "all" else request["tasks"]
         for index in wanted:
-            given = (design, dataset, request["seed"], torch.device("cpu"))
+            given = (design, dataset, request["seed"], cpu())
             blocks[index] = experiment.block(index, tasks[index], *given)
     return {
         **experiment.source(),
@@ -115,6 +128,7 @@ def answer(request: dict[str, object]) -> dict[str, object]:
         "tasks": [repr(tuple(task) if isinstance(task, tuple) else task) for task in tasks],
         "blocks": blocks,
         "calls": sorted(calls),
+        "machine": experiment.machine(),
     }
 
 

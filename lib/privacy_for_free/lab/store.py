@@ -95,7 +95,19 @@ class Store:
         _replace(self.table, text)
         _replace(self.sidecar, _json(meta, text))
 
-    def attest(self, meta: Mapping[str, object]) -> None:
+    def append(self, entry: object, found: Mapping[str, str], table_sha256: str) -> None:
+        """Append an attestation of a table, and its definitions, to the sidecar; the table stays.
+
+        RecordError where the record is another by now, or is being run.
+        """
+        with self.locked():
+            meta, _ = self.load()
+            if meta["table_sha256"] != table_sha256:
+                raise RecordError(f"{self.table}: made anew in the meantime; nothing was attested")
+            attested = [*meta.get("attested", []), entry]
+            self.state(meta | {"attested": attested, "definitions": found})
+
+    def state(self, meta: Mapping[str, object]) -> None:
         """Replace the sidecar alone; the table stays, and so does its digest."""
         _replace(self.sidecar, json.dumps(meta, indent=1) + "\n")
 

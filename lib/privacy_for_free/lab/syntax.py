@@ -143,12 +143,21 @@ def _stored(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _entries(node: ast.AST) -> list[tuple[str, ast.AST]]:
-    """Return the entries of a registry, none for anything else."""
+    """Return the entries of a registry of lazy imports, none for anything else."""
     simple = isinstance(node, ast.AnnAssign) or (isinstance(node, ast.Assign) and len(node.targets) == 1)
     if not simple or not isinstance(node.value, ast.Dict):
         return []
     keys = [getattr(key, "value", None) for key in node.value.keys]
-    return list(zip(keys, node.value.values, strict=True)) if all(isinstance(k, str) for k in keys) else []
+    places = [getattr(value, "value", None) for value in node.value.values]
+    if not all(isinstance(key, str) for key in keys) or not all(map(_is_place, places)):
+        return []
+    return list(zip(keys, node.value.values, strict=True))
+
+
+def _is_place(value: object) -> bool:
+    """Whether a constant is written like a module inside a package, or like a definition of one."""
+    words = value.replace(":", ".", 1).split(".") if isinstance(value, str) else []
+    return len(words) > 1 and all(word.isidentifier() for word in words)
 
 
 def _is_docstring(node: object) -> bool:

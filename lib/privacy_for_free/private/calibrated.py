@@ -14,13 +14,18 @@ DP-SGD releases a network and no sets: `least_noise(settings.mechanism(count), e
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts
 from privacy_for_free.private.accounting import DELTA, Mechanism, calibrate
 from privacy_for_free.private.dp_merf import DPMERF
-from privacy_for_free.private.noisy_condensation import LDPDC, NDPDC, Linear, OneRelease, Settings
+from privacy_for_free.private.noisy_condensation import (
+    LDPDC,
+    NDPDC,
+    ClippedSums,
+    Linear,
+    OneRelease,
+    Settings,
+)
 
 SETTINGS = (Linear, LDPDC, NDPDC, OneRelease, DPMERF)
 
@@ -64,7 +69,7 @@ def release(
     epsilon: float,
     delta: float = DELTA,
     run: Run | None = None,
-    sums: torch.Tensor | None = None,
+    sums: ClippedSums | None = None,
 ) -> Release:
     """Condense every set of a problem with the least noise that is (epsilon, delta)-differentially private.
 
@@ -84,7 +89,9 @@ def release(
     """
     _check(settings)
     if sums is not None and not isinstance(settings, OneRelease):
-        raise ValueError(f"sums {tuple(sums.shape)} for {settings!r}: allowed are sums for OneRelease only")
+        raise ValueError(f"sums for {settings!r}: allowed are sums for OneRelease only")
+    if sums is not None:
+        sums.check(problem, settings)
     counts = class_counts(problem.labels, problem.membership, problem.classes).amin(0).cpu()
     mechanism = least_noise(settings.mechanism(counts, problem.ipc), epsilon, delta)
     noisy = replace(settings, noise_multiplier=mechanism.noise_multiplier)

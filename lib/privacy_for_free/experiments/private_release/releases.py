@@ -13,7 +13,12 @@ from privacy_for_free.experiments.private_release.audits import account
 from privacy_for_free.experiments.private_release.design import CONDENSERS, Cell, Design
 from privacy_for_free.nets import augmentation
 from privacy_for_free.private import calibrated
-from privacy_for_free.private.noisy_condensation import OneRelease, Settings, clipped_feature_sums
+from privacy_for_free.private.noisy_condensation import (
+    ClippedSums,
+    OneRelease,
+    Settings,
+    clipped_feature_sums,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,13 +74,14 @@ def _private(cell: Cell, settings: Settings, source: Source, run: Run) -> tuple[
     return sets, account(cell.epsilon, released.mechanism, released.epsilons)
 
 
-def _shared_sums(problem: Problem, settings: OneRelease, state: dict) -> tuple[torch.Tensor, float]:
+def _shared_sums(problem: Problem, settings: OneRelease, state: dict) -> tuple[ClippedSums, float]:
     """Return the clipped sums, the same for every epsilon and size, and the seconds, which count for each."""
     if state["shared"] is None:
         began = time.perf_counter()
-        state["shared"] = clipped_feature_sums(problem, settings)
+        sums = clipped_feature_sums(problem, settings)
+        state["shared"] = {"values": sums.values, "key": sums.key}
         state["shared_seconds"] = time.perf_counter() - began
-    return state["shared"].to(problem.images.device), state["shared_seconds"]
+    return ClippedSums(**state["shared"]), state["shared_seconds"]
 
 
 def _generated(cell: Cell, settings: GAN, most: int, source: Source) -> Condensed:

@@ -40,6 +40,7 @@ from privacy_for_free.private.noisy_condensation.linear import (
 from privacy_for_free.private.noisy_condensation.members import Settings
 from privacy_for_free.private.noisy_condensation.ndpdc import NDPDC, NoisyMatcher, condense_ndpdc
 from privacy_for_free.private.noisy_condensation.one_release import (
+    ClippedSums,
     OneRelease,
     ReleasedMeans,
     clipped_feature_sums,
@@ -50,6 +51,7 @@ from privacy_for_free.private.noisy_condensation.sums import scale_publicly
 __all__ = [
     "LDPDC",
     "NDPDC",
+    "ClippedSums",
     "Linear",
     "NoisyMatcher",
     "OneRelease",

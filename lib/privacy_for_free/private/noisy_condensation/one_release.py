@@ -2,11 +2,11 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from privacy_for_free.condensation.loop import Run
+from privacy_for_free.condensation.loop import Run, fingerprint
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
 from privacy_for_free.nets import augmentation
@@ -14,6 +14,31 @@ from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check
 from privacy_for_free.private.noisy_condensation.sums import clip, noise
+
+
+@dataclass(frozen=True, eq=False)
+class ClippedSums:
+    """Each class's sum of joint features. NOT private: no noise.
+
+    values  float64, K x classes x R x D
+    key     of the problem and the settings that they belong to, but for ipc and noise_multiplier
+    """
+
+    values: torch.Tensor = field(repr=False)
+    key: str
+
+    def check(self, problem: Problem, parameters: "OneRelease") -> None:
+        """ValueError unless they are of this problem and these settings: their noise would be another's."""
+        if self.key != _sums_key(problem, parameters):
+            raise ValueError(
+                f"sums of key {self.key[:8]}: allowed are those of `clipped_feature_sums` for this problem "
+                f"and {parameters!r}"
+            )
+
+
+def _sums_key(problem: Problem, parameters: "OneRelease") -> str:
+    whatever = replace(parameters, noise_multiplier=0.0)
+    return fingerprint("clipped sums", replace(problem, ipc=1), whatever)
 
 
 @dataclass(frozen=True)
@@ -74,14 +99,14 @@ class OneRelease:
         return Mechanism(self.noise_multiplier, adjacency=self.adjacency)
 
     def condense(
-        self, problem: Problem, run: Run | None = None, sums: torch.Tensor | None = None
+        self, problem: Problem, run: Run | None = None, sums: ClippedSums | None = None
     ) -> Condensed:
         """Condense every set of the problem; `sums` are those of `clipped_feature_sums`."""
         return condense_one_release(problem, self, run, sums)
 
 
 def condense_one_release(
-    problem: Problem, parameters: OneRelease, run: Run | None = None, sums: torch.Tensor | None = None
+    problem: Problem, parameters: OneRelease, run: Run | None = None, sums: ClippedSums | None = None
 ) -> Condensed:
     """Release the noisy class means of many extractors' features once, then match to them.
 
@@ -108,10 +133,11 @@ def condense_one_release(
     return replace(found, seconds=found.seconds + spent)
 
 
-def clipped_feature_sums(problem: Problem, parameters: OneRelease) -> torch.Tensor:
-    """Return each class's sum of joint features, float64 K x classes x R x D. NOT private: no noise.
+def clipped_feature_sums(problem: Problem, parameters: OneRelease) -> ClippedSums:
+    """Return each class's sum of joint features, which are NOT private.
 
-    Depends on the problem's images, members and seed and on `parameters`, but for ipc and noise_multiplier.
+    They depend on the problem's images, members and seed and on `parameters`, but for ipc and
+    noise_multiplier.
     """
     extractors = Extractors(problem, parameters)
     membership = problem.membership.to(problem.images.device).double()
@@ -123,7 +149,7 @@ def clipped_feature_sums(problem: Problem, parameters: OneRelease) -> torch.Tens
             for c, indices in enumerate(problem.of_class):
                 for rows in indices.to(problem.images.device).split(extractors.features.chunk):
                     sums[:, c, r] += membership[:, rows] @ extractors.joint(r, problem.images[rows])
-    return sums
+    return ClippedSums(sums, _sums_key(problem, parameters))
 
 
 class Extractors:
@@ -169,12 +195,15 @@ class ReleasedMeans:
         problem: Problem,
         parameters: OneRelease,
         counts: torch.Tensor,
-        sums: torch.Tensor | None = None,
+        given: ClippedSums | None = None,
     ):
         """Look at the data, once; nothing is kept of it. counts: int64, K x classes."""
         self.problem, self.parameters = problem, parameters
-        if sums is None:
-            sums = clipped_feature_sums(problem, parameters)
+        if given is None:
+            given = clipped_feature_sums(problem, parameters)
+        else:
+            given.check(problem, parameters)
+        sums = given.values.to(problem.images.device)
         self.extractors = Extractors(problem, parameters)
         spread = parameters.noise_multiplier * parameters.bound
         shape = (problem.classes, sums.shape[3])
