@@ -187,8 +187,11 @@ def test_an_attested_record_keeps_its_table(make, tmp_path):
     record = make(tmp_path)
     store = Store(tmp_path, "toy", "toy_data", "laptop")
     meta, text = store.load()
-    store.attest(meta | {"attested": [{"commit": "c"}]})
-    assert store.load() == (meta | {"attested": [{"commit": "c"}]}, text)
+    for commit in "cd":
+        store.append({"commit": commit}, meta["definitions"], meta["table_sha256"])
+    assert store.load() == (meta | {"attested": [{"commit": "c"}, {"commit": "d"}]}, text)
+    with store.locked(), pytest.raises(RecordError, match="another process"):
+        store.append({}, {}, meta["table_sha256"])
     assert make(tmp_path).path.read_bytes() == record.path.read_bytes()
 
 
