@@ -195,6 +195,20 @@ def test_an_attested_record_keeps_its_table(make, tmp_path):
     assert make(tmp_path).path.read_bytes() == record.path.read_bytes()
 
 
+def test_what_killed_processes_were_writing_goes_with_the_task_or_the_record(make, tmp_path):
+    folder = make(tmp_path).path.parent
+    store = Store(tmp_path, "toy", "toy_data", "laptop")
+    left = [
+        folder / f"toy_data-laptop.{name}.99.aside" for name in ("3.checkpoint", "3.sets.checkpoint", "csv")
+    ]
+    for path in left:
+        path.write_text("half")
+    store.forget(3)
+    assert [path.exists() for path in left] == [False, False, True]
+    store.supersede()
+    assert not left[2].exists()
+
+
 def test_second_process_is_kept_out(make, tmp_path):
     store = Store(tmp_path, "toy", "toy_data", "laptop")
     with store.locked(), pytest.raises(RecordError, match="another process"):

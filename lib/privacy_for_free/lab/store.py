@@ -53,9 +53,10 @@ class Store:
         return self.table.with_suffix(f".{task}.checkpoint")
 
     def forget(self, task: int) -> None:
-        """Remove what a task kept."""
-        for path in self.folder.glob(f"{self.checkpoint(task).stem}.*checkpoint"):
-            _remove(path)
+        """Remove what a task kept, and what a killed process was writing of it."""
+        for end in ("checkpoint", "checkpoint.*.aside"):
+            for path in self.folder.glob(f"{self.checkpoint(task).stem}.*{end}"):
+                _remove(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -211,8 +212,9 @@ class Store:
             raise RecordError(
                 f"{self.table}: could not be moved into {attic} ({error.strerror}); it is as it was before"
             ) from error
-        for path in self.folder.glob(f"{self.table.stem}.*.checkpoint"):
-            _remove(path)
+        for end in ("checkpoint", "aside"):
+            for path in self.folder.glob(f"{self.table.stem}.*.{end}"):
+                _remove(path)
 
 
 def _number(superseded: Path) -> int:
