@@ -1,0 +1,324 @@
+"""Values made plain: whatever stands for a tensor, a number or a text becomes the one this library computes
+with, or is refused by name.
+
+`converter` reads an annotation once and returns what checks and converts an argument of that type. Accepted:
+
+    torch.Tensor   tensors and numpy arrays of numbers or bools, strided, on one device; a history is cut off,
+                   half precision becomes float32, any layout becomes the plain one. Labels of any whole dtype
+                   become int64. Values are finite, unless a KIND says otherwise.
+    np.ndarray     the same, as an array
+    int            whole numbers, numpy's too; no bools, no text, no 3.0
+    float          numbers, numpy's and tensors of one value too; no bools, no text, no NaN
+    bool, str      just these (and numpy's bools)
+    Sequence[int], Sequence[float]   each of its elements as above, any number of them; arrays and tensors too
+
+Everything else passes as it is, but for tensors in tuples, lists, dicts and dataclasses, which are made plain
+as well, and for classes, of which it has to be an instance.
+"""
+
+import copy
+import dataclasses
+import math
+import operator
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from privacy_for_free.core import paths
+
+FINITE = "finite"  # the kind of a tensor that no other is named for
+ORDERED = "ordered"  # infinite values are allowed, NaN is not
+SHOWN = "shown"  # images as they are shown: floats from 0 to 1
+ANY = "any"  # whatever the dtype can hold
+KINDS = (FINITE, ORDERED, SHOWN, ANY)
+MARGIN = 1e-6  # by which values of images that are shown may lie outside, from clamping and rounding
+WHOLE = ("labels", "labels_of_pool", "owner")  # parameters whose whole numbers become int64
+HALF = (torch.float16, torch.bfloat16)
+NUMBERS = "biuf"  # numpy's kinds of dtypes that torch has too
+
+Converter = Callable[[str, object, str], object]
+
+
+def refused(name: str, value: object, allowed: str) -> ValueError:
+    """Return the error for a value that has not the type allowed: it names the argument and what came."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        text = f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+    else:
+        text = repr(value)
+        text = text if len(text) <= 80 else f"{text[:77]}..."
+        if not isinstance(value, str | int | float | complex | bool | None):
+            text = f"{type(value).__name__} {text}"
+    return ValueError(f"{name} {text}: allowed {allowed}")
+
+
+def whole(name: str, value: object, kind: str = FINITE) -> int:
+    """Return a whole number as an int.
+
+    >>> whole("ipc", "3")
+    Traceback (most recent call last):
+    ValueError: ipc '3': allowed are whole numbers
+    """
+    try:
+        if isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) is torch.bool:
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise refused(name, value, "are whole numbers") from None
+
+
+def number(name: str, value: object, kind: str = FINITE) -> int | float:
+    """Return a number that is not NaN, as an int or a float; infinity is one.
+
+    >>> number("tpr", np.float32(0.5)), number("tpr", 1)
+    (0.5, 1)
+    """
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # numpy's scalars, arrays and tensors of one value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refused(name, value, "are numbers")
+    if math.isnan(value):
+        raise refused(name, value, "are numbers, and this is none")
+    return value if type(value) in (int, float) else float(value)
+
+
+def flag(name: str, value: object, kind: str = FINITE) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise refused(name, value, "are True and False")
+    return bool(value)
+
+
+def text(name: str, value: object, kind: str = FINITE) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise refused(name, value, "is text")
+    return str(value)
+
+
+def tensor(name: str, value: object, kind: str = FINITE) -> torch.Tensor:
+    """Return a plain tensor: without a history, strided as torch makes them, of full precision, checked."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = _of_numpy(name, value)
+    if not isinstance(value, torch.Tensor):
+        raise refused(name, value, "is a torch tensor or a numpy array")
+    if value.layout is not torch.strided or value.is_complex() or value.is_quantized or value.is_meta:
+        raise refused(name, value, "is a tensor of real numbers in memory, strided")
+    value = plain_tensor(value)
+    if name in WHOLE and not value.is_floating_point() and value.dtype is not torch.bool:
+        value = value.long()
+    check_values(name, value, kind)
+    return value
+
+
+def plain_tensor(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of the same values: no history, no odd strides, no half precision."""
+    if value.requires_grad or type(value) is not torch.Tensor:
+        value = value.detach().as_subclass(torch.Tensor)
+    if value.layout is not torch.strided:
+        return value
+    if value.dtype in HALF:
+        value = value.float()
+    odd = value.stride() != _strides(value.shape)
+    if odd or value.is_inference() or value.is_neg() or value.is_conj():
+        value = torch.empty(value.shape, dtype=value.dtype, device=value.device).copy_(value)
+    return value
+
+
+def check_values(name: str, value: torch.Tensor, kind: str) -> None:
+    """Refuse values that a result would hide: the first that is not finite, or lies outside of [0, 1]."""
+    if kind == SHOWN and not value.is_floating_point():
+        raise refused(name, value, "are floats from 0 to 1")
+    if kind == ANY or not value.is_floating_point() or value.numel() == 0:
+        return
+    wrong = value.isnan() if kind == ORDERED else ~value.isfinite()
+    if bool(wrong.any()):
+        place = tuple(wrong.nonzero()[0].tolist())
+        allowed = "numbers, infinite ones too" if kind == ORDERED else "finite numbers"
+        raise ValueError(f"{name}: {value[place].item()} at {place}; allowed are {allowed}")
+    if kind == SHOWN:
+        low, high = (end.item() for end in torch.aminmax(value))
+        if low < -MARGIN or high > 1 + MARGIN:
+            raise ValueError(f"{name} from {low:.6g} to {high:.6g}: allowed are floats from 0 to 1")
+
+
+def array(name: str, value: object, kind: str = FINITE) -> np.ndarray:
+    """Return a numpy array, checked as a tensor is."""
+    return tensor(name, value, kind).cpu().numpy()
+
+
+def within(value: object) -> object:
+    """Return the value with the tensors in its tuples, lists, dicts and dataclasses made plain."""
+    return mapped(value, lambda found: plain_tensor(found) if isinstance(found, torch.Tensor) else found)
+
+
+def mapped(value: object, change: Callable[[object], object]) -> object:
+    """Return the value with `change` applied to what its tuples, lists, dicts and dataclasses hold.
+
+    A container in which nothing changes is returned itself.
+    """
+    if isinstance(value, dict):
+        made = {key: mapped(item, change) for key, item in value.items()}
+        return value if all(made[key] is value[key] for key in value) else made
+    if isinstance(value, list | tuple):
+        made = [mapped(item, change) for item in value]
+        if all(new is old for new, old in zip(made, value, strict=True)):
+            return value
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = {}
+        for part in dataclasses.fields(value):
+            old = getattr(value, part.name, None)
+            new = mapped(old, change)
+            if new is not old:
+                made[part.name] = new
+        if made:
+            value = copy.copy(value)
+            for key, item in made.items():
+                object.__setattr__(value, key, item)
+        return value
+    return change(value)
+
+
+def tensors_in(value: object) -> Iterator[torch.Tensor | np.ndarray]:
+    """Yield the tensors and arrays that a value is, or that its containers hold."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for part in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, part.name, None))
+
+
+def converter(hint: object) -> Converter:
+    """Return what converts an argument that is annotated with `hint`: (name, value, kind) -> value."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint in SIMPLE:
+        return SIMPLE[hint]
+    if hint is np.typing.ArrayLike:
+        return _array_like
+    if origin in (types.UnionType, typing.Union):
+        return _union(inner)
+    if origin in (Sequence, Iterable, list, tuple) and inner and set(inner) - {Ellipsis} <= {int, float}:
+        return _sequence(converter(next(one for one in inner if one is not Ellipsis)))
+    checkable = origin is None and isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
+    if checkable and hint is not object:
+        return _instance(hint)
+    return lambda name, value, kind: within(value)
+
+
+def _instance(expected: type) -> Converter:
+    def convert(name: str, value: object, kind: str) -> object:
+        if not isinstance(value, expected):
+            raise refused(name, value, f"is a {expected.__module__.split('.')[0]} {expected.__qualname__}")
+        return within(value)
+
+    return convert
+
+
+def _sequence(one: Converter) -> Converter:
+    def convert(name: str, value: object, kind: str) -> object:
+        if isinstance(value, torch.Tensor | np.ndarray):
+            array(name, value, kind)
+            return plain_tensor(value) if isinstance(value, torch.Tensor) else value
+        if isinstance(value, str | Mapping | set) or not isinstance(value, Iterable):
+            raise refused(name, value, "is a sequence of numbers")
+        if isinstance(value, range):
+            return value
+        if hasattr(value, "to_numpy"):  # a column of a table
+            array(name, value.to_numpy(), kind)
+            return value
+        items = [one(f"{name}[{place}]", item, kind) for place, item in enumerate(value)]
+        if kind == FINITE:
+            for place, item in enumerate(items):
+                if math.isinf(item):
+                    raise ValueError(f"{name}[{place}] {item}: allowed are finite numbers")
+        return tuple(items) if isinstance(value, tuple) else items
+
+    return convert
+
+
+def _array_like(name: str, value: object, kind: str) -> object:
+    """Return what numpy makes an array of, tensors too; numbers that are not NaN."""
+    if isinstance(value, torch.Tensor):
+        return array(name, value, ORDERED)
+    try:
+        made = np.asarray(value)
+    except ValueError as error:
+        raise refused(name, value, f"is what numpy makes an array of ({error})") from error
+    if made.dtype.kind not in NUMBERS or made.dtype == bool:
+        raise refused(name, value, "are numbers")
+    if np.isnan(made).any():
+        raise refused(name, value, "are numbers, and one is none")
+    return value
+
+
+def _union(inner: tuple[object, ...]) -> Converter:
+    if any(isinstance(one, type) and issubclass(one, os.PathLike) for one in inner):
+        return lambda name, value, kind: None if value is None else paths.given(name, value)
+    converters = {one: converter(one) for one in inner if one is not types.NoneType}
+
+    def convert(name: str, value: object, kind: str) -> object:
+        if value is None and types.NoneType in inner:
+            return None
+        failed = []
+        for one in sorted(converters, key=lambda one: not _meant(value, one)):
+            try:
+                return converters[one](name, value, kind)
+            except ValueError as error:
+                if _meant(value, one) or len(converters) == 1:
+                    raise
+                failed.append(str(error).rpartition(": allowed ")[2])
+        raise refused(name, value, ", or ".join(dict.fromkeys(failed)))
+
+    return convert
+
+
+def _meant(value: object, hint: object) -> bool:
+    """Whether a value is of the type that stands in an annotation, before anything is converted."""
+    if hint is torch.Tensor:
+        return isinstance(value, torch.Tensor | np.ndarray)
+    if hint is float:
+        return isinstance(value, float)
+    expected = typing.get_origin(hint) or hint
+    return isinstance(expected, type) and isinstance(value, expected)
+
+
+def _of_numpy(name: str, value: np.ndarray | np.generic) -> torch.Tensor:
+    made = np.asarray(value)
+    if made.dtype.kind not in NUMBERS or made.dtype.itemsize > 8:
+        raise refused(name, value, "is a torch tensor or a numpy array of numbers or bools")
+    if not made.dtype.isnative:
+        made = made.astype(made.dtype.newbyteorder("="))
+    if not made.flags.writeable or any(step < 0 for step in made.strides):
+        made = made.copy()
+    return torch.from_numpy(made)
+
+
+def _strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the strides of a tensor as torch makes it."""
+    steps, step = [], 1
+    for size in reversed(shape):
+        steps.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(steps))
+
+
+SIMPLE: dict[object, Converter] = {
+    torch.Tensor: tensor,
+    np.ndarray: array,
+    int: whole,
+    float: number,
+    bool: flag,
+    str: text,
+    Path: lambda name, value, kind: paths.given(name, value),
+}
