@@ -1,12 +1,19 @@
 """States and files: the old one or the new one, and never another's."""
 
 import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from privacy_for_free.core import checkpoint
 from privacy_for_free.core.errors import CheckpointError
+from tests.damage import damaged
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path):
@@ -42,3 +49,96 @@ def test_what_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(CheckpointError, match="could not be written"):
         checkpoint.save(tmp_path / "file" / "state", {"key": "k"})
+
+
+TWICE = """
+import sys, time, torch
+from dataclasses import replace
+from privacy_for_free.condensation import Run, condense, default_parameters
+from privacy_for_free.core.errors import CheckpointError
+from tests.damage import damaged
+from privacy_for_free.core.randomness import generator
+x = torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)); y = torch.arange(40) % 2
+dm = replace(default_parameters("dm"), iterations=200, width=8, batch_real=8)
+run = Run(sys.argv[1], every=1) if sys.argv[1] else Run()
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(condense("dm", x, y, ipc=2, parameters=dm, generator=generator(0, "try"), run=run).images.sum().item())
+except CheckpointError as error:
+    print(error)
+"""
+
+
+def test_k9_one_of_two_processes_on_one_checkpoint_works_and_the_other_says_so(tmp_path):  # case 15
+    """They are told to begin when both are ready; each step takes longer than there is between them."""
+    path = tmp_path / "a.pt"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TWICE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = sorted((process.communicate()[0] for process in both), key=len)
+    alone = subprocess.run([sys.executable, "-c", TWICE, ""], input="\n", capture_output=True, text=True)
+    assert alone.stdout == f"ready\n{said[0]}"
+    assert said[1] == f"{path}: another process is running this; nothing was run\n"
+    assert os.listdir(tmp_path) == ["a.pt"]
+
+
+def test_k9_a_file_is_held_by_one_at_a_time(tmp_path):  # case 15
+    path = tmp_path / "folder" / "state"
+    with checkpoint.held(path):
+        with pytest.raises(CheckpointError, match=r"state: another process is running this; nothing was run"):
+            checkpoint.held(path).__enter__()
+        with checkpoint.held(tmp_path / "folder" / "other"), checkpoint.held(None):
+            assert sorted(os.listdir(path.parent)) == ["other.lock", "state.lock"]
+    assert os.listdir(path.parent) == []
+    with checkpoint.held(path, KeyError, tmp_path / "a.lock"), pytest.raises(KeyError, match="another"):
+        checkpoint.held(path, KeyError, tmp_path / "a.lock").__enter__()
+
+
+def test_k9_the_lock_of_a_process_that_was_killed_is_in_nobodys_way(tmp_path):  # case 15
+    path = tmp_path / "state"
+    script = (
+        "import os, signal, sys; from pathlib import Path; from privacy_for_free.core import checkpoint\n"
+        "with checkpoint.held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == ["state.lock"]
+    with checkpoint.held(path):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_k9_threads_write_aside_under_names_of_their_own(tmp_path):
+    path, both = tmp_path / "file", threading.Barrier(2)
+
+    def write(text):
+        def pause(handle):
+            handle.write(text)
+            both.wait(timeout=60)
+
+        checkpoint.write_aside(path, pause)
+
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(write, (b"one", b"two")))
+    assert path.read_bytes() in (b"one", b"two")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_500_damaged_checkpoints_are_one_error_each_and_stay_as_they_are(tmp_path):
+    path, key = tmp_path / "state", checkpoint.key("task")
+    state = {"key": key, "images": torch.randn(20, 30), "losses": [torch.arange(3.0)], "seconds": 1.5}
+    checkpoint.save(path, state)
+    whole = path.read_bytes()
+    for seed in range(500):
+        path.write_bytes(damaged(whole, seed))
+        with pytest.raises(CheckpointError, match=re.escape(f"{path}: not a checkpoint of this library")):
+            checkpoint.load(path, key)
+        assert path.read_bytes() == damaged(whole, seed)

@@ -6,12 +6,11 @@ and nothing else. A record is only reused or continued when everything that coul
 parameters, seed, device, data checksum, source. Anything else is an error that says what differs.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from privacy_for_free.core import checkpoint
@@ -54,40 +53,15 @@ class Store:
 
     def forget(self, task: int) -> None:
         """Remove what a task kept, and what a killed process was writing of it."""
-        for end in ("checkpoint", "checkpoint.*.aside"):
+        for end in ("checkpoint", "checkpoint.*.aside", "checkpoint.lock"):
             for path in self.folder.glob(f"{self.checkpoint(task).stem}.*{end}"):
                 _remove(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the record; the lock goes with the process that holds it, however that ends."""
-        lock = self.table.with_suffix(".lock")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = lock.open("w")
-        except OSError as error:
-            raise RecordError(
-                f"{self.folder}: cannot write there ({error.strerror}); nothing was run"
-            ) from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if lock.stat().st_ino != os.fstat(handle.fileno()).st_ino:  # released in between
-                    raise FileNotFoundError
-            except (BlockingIOError, FileNotFoundError):
-                raise RecordError(f"{self.table}: another process is running this record") from None
-            except OSError as error:
-                with suppress(OSError):
-                    lock.unlink()
-                raise RecordError(
-                    f"{lock}: cannot be locked ({error.strerror}); nothing was run. Name another "
-                    "--results-dir, on a disk that has locks"
-                ) from error
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # the lock is gone with the handle; its file may stay
-                    lock.unlink(missing_ok=True)
+        with checkpoint.held(self.table, RecordError, self.table.with_suffix(".lock")):
+            yield
 
     def write(self, text: str, meta: Mapping[str, object]) -> None:
         """Replace the table, then the sidecar, each at once; in between the table may be one task ahead."""
@@ -212,7 +186,7 @@ class Store:
             raise RecordError(
                 f"{self.table}: could not be moved into {attic} ({error.strerror}); it is as it was before"
             ) from error
-        for end in ("checkpoint", "aside"):
+        for end in ("checkpoint", "aside", "checkpoint.lock"):
             for path in self.folder.glob(f"{self.table.stem}.*.{end}"):
                 _remove(path)
 
