@@ -1,0 +1,198 @@
+"""The door: the caller's state stays outside, what comes out is its own."""
+
+import doctest
+import inspect
+import pickle
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from privacy_for_free.core import entrance as doors
+from privacy_for_free.core.entrance import ANY, ENTRANCES, ORDERED, entrance
+
+
+@pytest.fixture(autouse=True)
+def no_trace():
+    """Take the entrances of these tests out of the register again."""
+    before = dict(ENTRANCES)
+    yield
+    ENTRANCES.clear()
+    ENTRANCES.update(before)
+
+
+@entrance
+def state(x: torch.Tensor) -> dict:
+    """Return what torch's state is inside.
+
+    >>> state(torch.ones(1))["dtype"]
+    torch.float32
+    """
+    weight = torch.ones(1, requires_grad=True)
+    (weight * x).sum().backward()
+    return {
+        "inference": torch.is_inference_mode_enabled(),
+        "gradient": weight.grad,
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "device": torch.zeros(1).device.type,
+        "precision": torch.get_float32_matmul_precision(),
+        "errors": np.geterr(),
+    }
+
+
+class Setting:
+    """A state that a setter makes, and takes back."""
+
+    def __init__(self, set_it, value, before):
+        self.set_it, self.value, self.before = set_it, value, before
+
+    def __enter__(self):
+        self.set_it(self.value)
+
+    def __exit__(self, *error):
+        self.set_it(self.before)
+
+
+STATES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "float64": lambda: Setting(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: Setting(torch.set_default_dtype, torch.float16, torch.float32),
+    "deterministic": lambda: Setting(torch.use_deterministic_algorithms, True, False),
+    "meta": lambda: torch.device("meta"),
+    "medium": lambda: Setting(torch.set_float32_matmul_precision, "medium", "highest"),
+    "numpy_raises": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_k1_the_callers_state_stays_outside_and_comes_back(name):
+    x = torch.full((1,), 2.0)
+    expected = state(x)
+    with STATES[name]():
+        before = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_float32_matmul_precision())
+        found = state(x)
+        assert before == (
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.get_float32_matmul_precision(),
+        )
+    assert found == expected
+    assert expected["gradient"].item() == 2.0
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_k1_the_callers_state_comes_back_after_an_error():
+    with torch.no_grad():
+        with pytest.raises(ValueError, match="x 'a': allowed"):
+            state("a")
+        assert not torch.is_grad_enabled()
+
+
+def test_k1_a_generators_body_runs_in_the_librarys_state_and_the_callers_code_in_his():
+    @entrance
+    def steps(x: torch.Tensor) -> Iterator[bool]:
+        for _ in range(2):
+            yield torch.is_grad_enabled()
+
+    with torch.no_grad():
+        seen = [(inside, torch.is_grad_enabled()) for inside in steps(torch.ones(1))]
+    assert seen == [(True, False)] * 2
+    with pytest.raises(ValueError, match="x 3: allowed"):
+        steps(3)  # at the call, not at the first step
+
+
+def test_k1_results_have_no_history_and_no_memory_of_the_arguments():
+    @entrance
+    def parts(x: torch.Tensor, table: np.ndarray) -> tuple:
+        made = torch.nn.Parameter(x * 2)
+        return x, {"view": x[1:], "made": made * 3}, [table[0], np.zeros(1)], "text"
+
+    x, table = torch.arange(3.0, requires_grad=True), np.ones((2, 2))
+    same, found, arrays, text = parts(x, table)
+    assert torch.equal(same, x.detach())
+    for value in (same, found["view"], found["made"]):
+        assert not value.requires_grad
+        assert value.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+    assert not any(np.shares_memory(value, table) for value in arrays)
+    assert text == "text"
+
+
+def test_arguments_are_plain_inside():
+    @entrance(scores=ORDERED, other=ANY)
+    def kinds(scores: torch.Tensor, other: torch.Tensor, n: int = 1, *more: float, **named: bool) -> tuple:
+        return scores, other, n, more, named
+
+    found = kinds(
+        np.array([np.inf]), torch.tensor([np.nan]), np.int8(2), np.float32(0.5), 1, wanted=np.False_
+    )
+    assert found[0].item() == np.inf
+    assert found[2:] == (2, (0.5, 1), {"wanted": False})
+    assert type(found[2]) is int
+    with pytest.raises(ValueError, match=r"more\[1\] 'a': allowed are numbers"):
+        kinds(torch.ones(1), torch.ones(1), 1, 2.0, "a")
+    with pytest.raises(ValueError, match=r"wanted 1: allowed are True and False"):
+        kinds(torch.ones(1), torch.ones(1), wanted=1)
+    with pytest.raises(TypeError, match="missing a required argument: 'other'"):
+        kinds(torch.ones(1))
+
+
+@entrance
+@dataclass(frozen=True)
+class Settings:
+    """Settings with what users give."""
+
+    steps: int = 3
+    rate: float = 0.5
+    start: torch.Tensor | None = None
+
+
+def test_k2_settings_hold_pythons_own_numbers():
+    made = Settings(np.int64(4), np.float32(0.25))
+    assert repr(made) == "Settings(steps=4, rate=0.25, start=None)"
+    assert replace(made, rate=1) == Settings(4, 1)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301  our own bytes
+    with pytest.raises(ValueError, match="steps '4': allowed are whole numbers"):
+        Settings("4")
+
+
+def test_an_entrance_stays_the_function_it_was():
+    assert inspect.signature(state).parameters["x"].annotation is torch.Tensor
+    assert state.__module__ == __name__
+    assert state.__doc__.startswith("Return what")
+    found = doctest.DocTestFinder().find(state, module=inspect.getmodule(state))
+    assert [len(test.examples) for test in found] == [1]
+    assert any(name.endswith(".Settings") for name in ENTRANCES)
+
+
+def test_kinds_of_parameters_there_are_not_are_refused():
+    with pytest.raises(ValueError, match="no parameter 'y', or no kind 'ordered'"):
+        entrance(y=ORDERED)(lambda x: x)
+
+
+def test_k1_two_threads_keep_their_gradient_modes():
+    seen = []
+
+    def work(mode):
+        with mode():
+            seen.append((mode, state(torch.ones(1))["gradient"].item(), torch.is_grad_enabled()))
+
+    modes = (torch.no_grad, torch.enable_grad) * 4
+    threads = [threading.Thread(target=work, args=(mode,)) for mode in modes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(modes)
+    assert all(gradient == 1.0 and enabled is (mode is torch.enable_grad) for mode, gradient, enabled in seen)
+
+
+def test_doors_name_their_register():
+    assert doors.ENTRANCES is ENTRANCES
+    assert all(callable(door) for door in ENTRANCES.values())
