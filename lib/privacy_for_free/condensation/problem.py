@@ -1,14 +1,19 @@
 """What is condensed, and what comes out: checked once, the same for every method."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network
 
 INITIALISATIONS = ("real", "noise", "noise_matched")
+NOISE = ("members", "seed")  # what the noise of a private release is derived from
+ROWS_HASHED = 4096  # images at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,9 @@ class Problem:
     start       what the synthetic images start from, in place of `init`: int64, K x classes x ipc, numbers of
                 real images; or images, K x classes x ipc x C x H x W. None for what `init` says
     network     what DM takes its features from; None for what its settings build
+    noise       what the noise and the samples of a private release are derived from: "members", the seed, the
+                settings and the members' images and labels, so that one seed gives other data other noise, which
+                cannot be subtracted; or "seed", the seed alone, for experiments that others make again
     """
 
     images: torch.Tensor = field(repr=False)
@@ -39,6 +47,7 @@ class Problem:
     names: tuple[int, ...]
     start: torch.Tensor | None = field(repr=False, default=None)
     network: Network | None = None
+    noise: str = "members"
 
     @classmethod
     def of(
@@ -48,20 +57,23 @@ class Problem:
         membership: torch.Tensor | None,
         ipc: int,
         init: str,
-        seed: int,
+        seed: int | None = None,
         classes: int | None = None,
         names: tuple[int, ...] | None = None,
         *,
         start: torch.Tensor | None = None,
         network: Network | None = None,
+        noise: str = "members",
     ) -> "Problem":
         """Return the problem, after everything a condensation is given was checked.
 
         ValueError names the value and what is allowed.
 
         `membership` None stands for one set that holds every image; `classes` None for the largest label plus
-        one.
+        one; `seed` None for a fresh one that nobody knows, drawn by the operating system.
         """
+        validate.one_of("noise", noise, NOISE)
+        seed = secrets.randbits(62) if seed is None else seed
         if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
             raise ValueError(
                 f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, N x C x H x W"
@@ -115,7 +127,7 @@ class Problem:
         if not bool(torch.isfinite(images).all()):
             bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"images: image {bad} has a value that is not finite")
-        problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network)
+        problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network, noise)
         if network is not None and not hasattr(network, "features"):
             raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
         if start is not None:
@@ -142,6 +154,24 @@ class Problem:
         """Return the generator of one purpose of this run."""
         return generator(self.seed, f"condensation {purpose}", *index, device=device)
 
+    @cached_property
+    def digests(self) -> dict[int, str]:
+        """The digest of each set's members, by the set's name."""
+        rows = self.membership.to(self.images.device)
+        labels = self.labels.to(self.images.device)
+        members = (row.nonzero()[:, 0] for row in rows)
+        return {name: digest(self.images, labels, m) for name, m in zip(self.names, members, strict=True)}
+
+    def noise_generator(self, purpose: str, name: int, *index: int, settings: object) -> torch.Generator:
+        """Return the generator, on the CPU, of what has to stay secret about set `name`: noise, or a sample.
+
+        settings  of the method: under `noise` "members" other settings have other noise, too
+        """
+        if self.noise == "seed":
+            return self.generator(purpose, name, *index)
+        secret = (self.digests[name], repr(settings))
+        return generator(self.seed, f"condensation {purpose} of members", *secret, name, *index)
+
 
 @dataclass(frozen=True, eq=False)
 class Condensed:
@@ -167,6 +197,21 @@ class Condensed:
     def flat(self, k: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Return set k as a training set: images (classes * ipc, C, H, W) and their labels."""
         return self.images[k].flatten(0, 1), self.labels[k].flatten(0, 1)
+
+
+def digest(images: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor | None = None) -> str:
+    """Return a digest of labelled images, in their order: of their dtype, shape, pixels and labels.
+
+    images  N x C x H x W
+    labels  int64, N
+    rows    int64, which of them count; None for all
+    """
+    rows = torch.arange(len(images), device=images.device) if rows is None else rows
+    found = hashlib.sha256(f"{images.dtype} {(len(rows), *images.shape[1:])}".encode())
+    for part in rows.split(ROWS_HASHED):
+        found.update(images[part].detach().cpu().contiguous().numpy())
+    found.update(labels[rows.to(labels.device)].cpu().contiguous().numpy())
+    return found.hexdigest()
 
 
 def hard_labels(sets: int, classes: int, ipc: int, device: torch.device | str = "cpu") -> torch.Tensor:

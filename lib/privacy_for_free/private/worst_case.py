@@ -31,7 +31,7 @@ def neighbours(present: bool, seed: int) -> Problem:
     labels = torch.arange(2 * PER_CLASS + 1) % 2
     membership = torch.ones((1, len(labels)), dtype=torch.bool)
     membership[0, -1] = present
-    return Problem.of(images, labels, membership, 1, "noise", seed)
+    return Problem.of(images, labels, membership, 1, "noise", seed, noise="seed")
 
 
 # Each returns how far a release lies in the canary's direction. Where sums were divided by the number of

@@ -43,7 +43,7 @@ class Source:
 
     def problem(self, ipc: int) -> Problem:
         """Return the problem of a release that starts from no image."""
-        return Problem.of(self.images, self.labels, None, ipc, "noise", self.seed, self.classes)
+        return Problem.of(self.images, self.labels, None, ipc, "noise", self.seed, self.classes, noise="seed")
 
 
 def release(
