@@ -1,11 +1,13 @@
 """The door: the caller's state stays outside, what comes out is its own."""
 
 import doctest
+import functools
 import inspect
 import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -196,3 +198,33 @@ def test_k1_two_threads_keep_their_gradient_modes():
 def test_doors_name_their_register():
     assert doors.ENTRANCES is ENTRANCES
     assert all(callable(door) for door in ENTRANCES.values())
+
+
+class Speaks(Protocol):
+    """What cannot be told from an instance."""
+
+    def speak(self) -> str:
+        """Speak."""
+
+
+def test_protocols_in_unions_are_not_asked_for_instances():
+    @entrance
+    def call(speaker: Speaks | str | None = None) -> object:
+        return speaker
+
+    assert call("a") == "a"
+    assert call() is None
+    assert call(3) == 3
+
+
+def test_a_function_that_keeps_its_results_is_one_too():
+    calls = []
+
+    @entrance
+    @functools.cache
+    def kept(n: int) -> int:
+        calls.append(n)
+        return n
+
+    assert kept(np.int64(2)) == kept(2) == 2
+    assert calls == [2]

@@ -290,7 +290,8 @@ def _meant(value: object, hint: object) -> bool:
     if hint is float:
         return isinstance(value, float)
     expected = typing.get_origin(hint) or hint
-    return isinstance(expected, type) and isinstance(value, expected)
+    checkable = isinstance(expected, type) and not getattr(expected, "_is_protocol", False)
+    return checkable and isinstance(value, expected)
 
 
 def _of_numpy(name: str, value: np.ndarray | np.generic) -> torch.Tensor:
