@@ -199,7 +199,8 @@ def _named_as(function: Callable, guarded: Callable) -> Callable:
         return guarded(*args, **kwargs)
 
     # The globals are those of the function's own module: doctest looks for examples in such functions only.
-    made = types.FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
+    its = inspect.unwrap(function).__globals__
+    made = types.FunctionType(call.__code__, its, function.__name__, None, call.__closure__)
     return functools.wraps(function)(made)
 
 
