@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from privacy_for_free.core import checkout
+from privacy_for_free.core.paths import given
+from privacy_for_free.core.validate import whole
+from privacy_for_free.data.celeba import load_celeba
 from privacy_for_free.data.cifar import load_cifar10
-from privacy_for_free.data.faces import load_celeba, load_fairface
-from privacy_for_free.data.files import ARRAYS, Content, DataError, arrays_sha256
+from privacy_for_free.data.fairface import load_fairface
+from privacy_for_free.data.files import ARRAYS, Content, DataError, arrays_sha256, check_content
 from privacy_for_free.data.idx import load_idx
 from privacy_for_free.data.mini import load_mini
 
@@ -46,8 +49,7 @@ class Dataset:
 
         ValueError for a class there is not.
         """
-        if not 0 <= c < len(self.classes):
-            raise ValueError(f"class {c!r}: {self.name} has the classes 0 to {len(self.classes) - 1}")
+        c = whole(f"class of {self.name}", c, 0, len(self.classes) - 1)
         return self.train_images[self.train_labels == c]
 
 
@@ -60,9 +62,22 @@ def check_name(name: str) -> str:
     Traceback (most recent call last):
     ValueError: dataset 'nonsense': known are fashion_mnist_mini, fashion_mnist, mnist, cifar10, ...
     """
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"dataset {name!r}: known are {', '.join(NAMES)}")
     return name
+
+
+def _root(data_root: object) -> Path:
+    """Return the folder to look in; ValueError for what is no path, DataError for what is a file."""
+    if data_root is not None:
+        called, root = "data_root", given("data_root", data_root)
+    elif os.environ.get(VARIABLE):
+        called, root = VARIABLE, given(VARIABLE, os.environ[VARIABLE])
+    else:
+        return FOLDER
+    if root.is_file():
+        raise DataError(f"{called} {str(root)!r} is a file: allowed is the folder that holds the data sets")
+    return root
 
 
 def _content(name: str, root: Path, download: bool) -> Content:
@@ -107,20 +122,27 @@ def load(
     channel. `download` lets torchvision fetch fashion_mnist, mnist or cifar10 into `data_root` when they are
     not there; it changes nothing for the others.
 
-    Raises ValueError for an unknown name. Raises DataError, naming the file and the way to get it, when a
-    file is missing, truncated or altered, and when a package of the extra `data` is needed and not installed.
+    Raises ValueError, naming what came and what is allowed, for an unknown name, for a data root that is no
+    path, and for switches other than True and False. Raises DataError, naming the file and the remedy, when a
+    file is missing, truncated or altered, when images and labels do not belong together, and when a package
+    of the extra `data` is needed and not installed.
 
     Memory: four bytes per pixel value for the result and one for the stored pixels while loading (CelebA: 2.3
     GB and 0.6 GB).
     """
     check_name(name)
-    root = Path(data_root if data_root is not None else os.environ.get(VARIABLE) or FOLDER)
+    for switch, value in (("normalise", normalise), ("download", download)):
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{switch} {value!r}: allowed are True and False")
+    root = _root(data_root)
     try:
-        content = _content(name, root.expanduser(), download)
+        content = check_content(_content(name, root, download), f"dataset {name!r} below {root}")
     except ModuleNotFoundError as error:
         raise DataError(
             f"dataset {name!r} needs the package {error.name}: pip install -e '.[data]' in a checkout"
         ) from error
+    except OSError as error:
+        raise DataError(f"dataset {name!r}: what is below {root} cannot be read ({error})") from error
     mean, std = _mean_and_std(content.train_images)
     images = {}
     for split in ("train_images", "test_images"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from privacy_for_free.core.paths import given
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.data.files import DataError, write_npz
 from privacy_for_free.data.idx import REMEDIES, read_folder
@@ -38,6 +39,10 @@ def selection(source: Path) -> dict[str, np.ndarray]:
     """
     full = read_folder("fashion_mnist", source)
     if full is None:
+        if not source.is_dir():
+            raise DataError(
+                f"SOURCE_FOLDER {str(source)!r}: there is no such folder; {REMEDIES['fashion_mnist']}"
+            )
         raise DataError(f"{source}: no FashionMNIST idx files there; {REMEDIES['fashion_mnist']}")
     arrays = {}
     for split in PER_CLASS:
@@ -52,10 +57,12 @@ def main(arguments: list[str]) -> None:
     """Run the command line; SystemExit with the reason when the file cannot be made."""
     if len(arguments) != 2:
         raise SystemExit(__doc__)
-    source, destination = map(Path, arguments)
     try:
+        source, destination = map(given, ("SOURCE_FOLDER", "DESTINATION"), arguments)
+        if not destination.parent.is_dir():
+            raise DataError(f"DESTINATION {str(destination)!r}: there is no folder {destination.parent}")
         write_npz(destination, selection(source), compress=True)
-    except (DataError, OSError) as error:
+    except (DataError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
 
 

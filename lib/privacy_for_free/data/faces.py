@@ -1,34 +1,26 @@
-"""Two sets of faces at 32 x 32 with the label female or male: CelebA and FairFace.
+"""What the two sets of faces share: CelebA and FairFace at 32 x 32, with the label female or male.
 
 Both are decoded from image files, which takes up to minutes, and the arrays are then kept in one .npz beside
 them. The cache's key holds the MD5 of the label files and the name, size and time of every image file, so
-that it is never used for other images than it was made from.
-
-Sources: Liu, Luo, Wang and Tang, ICCV 2015 (CelebA); Karkkainen and Joo, WACV 2021 (FairFace).
+that it is never used for other images than it was made from. Images and rows of a label list are counted
+against each other before either is used.
 """
 
-import csv
 import hashlib
 import io
 import os
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from privacy_for_free.data.files import Content, DataError, cached, file_fault, md5
-from privacy_for_free.data.torchvision_import import import_torchvision
+from privacy_for_free.data.faults import Fault, archives, entries, near_miss, not_belonging, unpack
+from privacy_for_free.data.files import DataError, md5
 
 CLASSES = ("female", "male")
 SIZE = 32
-CELEBA_REMEDY = (
-    "CelebA allows no redistribution: get the aligned images and the lists from its authors (the CelebA page "
-    "of the Multimedia Laboratory, The Chinese University of Hong Kong), laid out as torchvision's CelebA "
-    "wants them, in DATA_ROOT/celeba"
-)
-FAIRFACE_REMEDY = (
-    "get the images and fairface_label_{train,val}.csv from the FairFace authors (Karkkainen and Joo, WACV "
-    "2021; their repository joojs/fairface) and put them in DATA_ROOT/fairface"
-)
+SUFFIXES = (".jpg", ".jpeg", ".png")  # of the files that count as images
 
 
 def _decode(path: Path) -> np.ndarray:
@@ -43,7 +35,9 @@ def _decode(path: Path) -> np.ndarray:
             picture = image.convert("RGB")
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # Pillow's readers let a dozen kinds through
         raise DataError(f"{path} is truncated or altered ({error})") from error
     if picture.size != (SIZE, SIZE):
         width, height = picture.size
@@ -62,142 +56,64 @@ def decode_all(paths: list[Path], title: str, remedy: str) -> np.ndarray:
     from tqdm import tqdm
 
     images = np.empty((len(paths), 3, SIZE, SIZE), np.uint8)
-    # one thread: at 32 x 32 several are slower, as they wait for one another
-    for number, path in enumerate(tqdm(paths, desc=title, unit="image", disable=None)):
-        try:
-            images[number] = _decode(path)
-        except DataError as error:
-            raise DataError(f"{error}; {remedy}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of comments, profiles and palettes
+        warnings.filterwarnings("error", ".*decompression bomb")
+        # one thread: at 32 x 32 several are slower, as they wait for one another
+        for number, path in enumerate(tqdm(paths, desc=title, unit="image", disable=None)):
+            try:
+                images[number] = _decode(path)
+            except DataError as error:
+                raise DataError(f"{error}. {remedy}") from error
     return images
 
 
-def _listing_sha256(folders: list[Path]) -> str:
-    """Return the SHA-256 of name, size and modification time of every file in the folders."""
-    digest = hashlib.sha256()
+def listing(folders: list[Path]) -> tuple[str, list[set[str]]]:
+    """Return the SHA-256 of name, size and time of every file in the folders, and each one's image files."""
+    digest, images = hashlib.sha256(), []
     for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f"{folder} is missing")
-        with os.scandir(folder) as entries:
-            rows = sorted((e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries)
+        with os.scandir(folder) as found:
+            rows = sorted((e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in found)
         digest.update(repr((folder.name, rows)).encode())
-    return digest.hexdigest()
+        images.append({name for name, _, _ in rows if name.lower().endswith(SUFFIXES)})
+    return digest.hexdigest(), images
 
 
-def _key(lists: list[Path], folders: list[Path], remedy: str) -> dict[str, str]:
-    key = {"form": "centred square, bilinear, 3 x 32 x 32"}
-    for path in lists:
-        if not path.is_file():
-            raise DataError(f"{path} is missing; {remedy}")
-        key[path.name] = md5(path.read_bytes())
-    try:
-        return key | {"images": _listing_sha256(folders)}
-    except DataError as error:
-        raise DataError(f"{error}; {remedy}") from error
+def key(lists: Iterable[Path], listing_sha256: str) -> dict[str, str]:
+    """Return the key of a cache: the form of its images, the MD5 of each list, the listing of the folders."""
+    form = {"form": "centred square, bilinear, 3 x 32 x 32"}
+    return form | {path.name: md5(path.read_bytes()) for path in lists} | {"images": listing_sha256}
 
 
-def _celeba_arrays(root: Path) -> dict[str, np.ndarray]:
-    folder = root / "celeba"
-    CelebA = import_torchvision().datasets.CelebA
-    try:
-        listing = CelebA(str(root), split="all", target_type="attr")
-    except RuntimeError as error:
-        lists = [(file, expected) for _, expected, file in CelebA.file_list if file.endswith(".txt")]
-        faults = (file_fault(folder / file, expected) for file, expected in lists)
-        fault = next(filter(None, faults), str(error))
-        raise DataError(f"dataset 'celeba': {fault}; {CELEBA_REMEDY}") from error
-    male = listing.attr[:, listing.attr_names.index("Male")].numpy().astype(np.uint8)
-    rows = (folder / "list_eval_partition.txt").read_text().split()
-    split_of = dict(zip(rows[::2], rows[1::2], strict=True))
-    arrays = {}
-    for split, code in (("train", "0"), ("test", "2")):
-        chosen = [i for i, file in enumerate(listing.filename) if split_of[file] == code]
-        paths = [folder / "img_align_celeba" / listing.filename[i] for i in chosen]
-        arrays[f"{split}_images"] = decode_all(paths, f"CelebA, {split}", CELEBA_REMEDY)
-        arrays[f"{split}_labels"] = male[chosen]
-    return arrays
+def own_folder(root: Path, name: str, lists: tuple[str, ...]) -> Path:
+    """Return root/name, or `root` where that holds the lists itself and root/name does not."""
+    there = [folder for folder in (root / name, root) if any((folder / each).is_file() for each in lists)]
+    return there[0] if there else root / name
 
 
-def load_celeba(root: Path) -> Content:
-    """Load CelebA, attribute Male, from torchvision's layout in root/celeba.
+def missing(
+    path: Path, root: Path, beginnings: tuple[str, ...], remedy: str, *, folder: bool = False
+) -> Fault:
+    """Return the fault of a file (or `folder`) that is missing: what lies there, else `remedy`.
 
-    The official training partition is the training set, the official test partition the test set; the
-    validation partition is left out. The 178 x 218 images are cropped to their centred 178 x 178 and reduced
-    to 32 x 32. The arrays are cached in root/celeba/celeba-32x32.npz. torchvision checks the MD5 of the
-    lists; nobody publishes one of the single images.
+    Archives whose names begin like one of `beginnings` are looked for in `root`, in the place of `path` and
+    one folder deeper; one that is there is named.
     """
-    folder = root / "celeba"
-    lists = [folder / "list_attr_celeba.txt", folder / "list_eval_partition.txt"]
-    key = _key(lists, [folder / "img_align_celeba"], CELEBA_REMEDY)
-    arrays = cached(folder / "celeba-32x32.npz", key, lambda: _celeba_arrays(root))
-    return Content(**arrays, classes=CLASSES)
+    places = [root, path.parent, *filter(Path.is_dir, entries(path.parent))]
+    fault = near_miss(path, folder=folder) or unpack(path, archives(places, *beginnings))
+    why = "" if path.parent.is_dir() else f", as there is no folder {path.parent}"
+    return fault or Fault(f"{path} is missing{why}", remedy)
 
 
-def _fairface_rows(folder: Path, split: str) -> tuple[list[Path], np.ndarray]:
-    path = folder / f"fairface_label_{split}.csv"
-    paths, labels = [], []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "gender"} <= set(reader.fieldnames or ()):
-            raise DataError(
-                f"{path} has the columns {reader.fieldnames}, not file and gender; {FAIRFACE_REMEDY}"
-            )
-        for row in reader:
-            if row["gender"] not in ("Female", "Male"):
-                raise DataError(
-                    f"{path}, line {reader.line_num}: gender {row['gender']!r} is neither Female nor Male"
-                )
-            image = folder / row["file"]
-            other = image.with_suffix(".png" if image.suffix == ".jpg" else ".jpg")
-            paths.append(other if other.is_file() and not image.is_file() else image)
-            labels.append(row["gender"] == "Male")
-    return paths, np.array(labels, dtype=np.uint8)
+def counted(
+    listed: list[str], path: Path, images: set[str], folder: Path, packed: Iterable[Path], remedy: str
+) -> list[Fault]:
+    """Return the fault of a list and a folder that do not belong together, if they do not.
 
-
-def _fairface_arrays(folder: Path) -> dict[str, np.ndarray]:
-    arrays = {}
-    for split, published in (("train", "train"), ("test", "val")):
-        paths, arrays[f"{split}_labels"] = _fairface_rows(folder, published)
-        arrays[f"{split}_images"] = decode_all(paths, f"FairFace, {split}", FAIRFACE_REMEDY)
-    return arrays
-
-
-def without_duplicates(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int, int]:
-    """Drop every image whose pixels occurred before, in the order training, then test.
-
-    So no test image is a training image. Returns the arrays that stay, the number of images dropped, and how
-    many of those bore another label than the image they repeat.
+    Where the folder holds no image and an archive waits in `packed`, that is the remedy.
     """
-    first_label: dict[bytes, int] = {}
-    kept, dropped, contradicting = {}, 0, 0
-    for split in ("train", "test"):
-        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        stays = np.ones(len(labels), dtype=bool)
-        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-            pixels = hashlib.sha256(np.ascontiguousarray(image)).digest()
-            if pixels in first_label:
-                stays[i] = False
-                contradicting += first_label[pixels] != label
-            else:
-                first_label[pixels] = label
-        dropped += int((~stays).sum())
-        kept[f"{split}_images"], kept[f"{split}_labels"] = images[stays], labels[stays]
-    return kept, dropped, contradicting
-
-
-def load_fairface(root: Path) -> Content:
-    """Load FairFace, column gender, in the authors' layout, from root/fairface or from `root` itself.
-
-    Images of any resolution are reduced to 32 x 32 and cached in fairface-32x32.npz beside the lists. Exact
-    duplicates at 32 x 32 are then dropped (`without_duplicates`); the notes of the content count them. The
-    authors' validation set is the test set.
-    """
-    name = "fairface_label_train.csv"
-    folder = root / "fairface"
-    if (root / name).is_file() and not (folder / name).is_file():
-        folder = root
-    lists = [folder / name, folder / "fairface_label_val.csv"]
-    key = _key(lists, [folder / "train", folder / "val"], FAIRFACE_REMEDY)
-    arrays = cached(folder / "fairface-32x32.npz", key, lambda: _fairface_arrays(folder))
-    arrays, dropped, contradicting = without_duplicates(arrays)
-    note = f"{dropped} exact duplicates removed, {contradicting} of them with another label than the first"
-    return Content(**arrays, classes=CLASSES, notes=(note,))
+    what = not_belonging(listed, path, images, folder)
+    archive = None if images else next(iter(packed), None)
+    if what is None:
+        return []
+    return [Fault(what, f"Unpack {archive}, which is there" if archive else remedy)]

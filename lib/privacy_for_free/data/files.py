@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,35 @@ class Content:
     notes: tuple[str, ...] = ()
 
 
+def check_content(content: Content, where: str) -> Content:
+    """Return content whose parts belong together; DataError, naming `where`, what came and what is allowed.
+
+    For each split there are as many labels as images, one at least, and each label is a class; the images of
+    both splits are of one shape.
+    """
+    for split in ("train", "test"):
+        images, labels = getattr(content, f"{split}_images"), getattr(content, f"{split}_labels")
+        if images.ndim != 4 or labels.ndim != 1 or len(images) != len(labels) or not len(labels):
+            shapes = f"{split}_images {images.shape} and {split}_labels {labels.shape}"
+            raise DataError(f"{where}: {shapes}: allowed are N x C x H x W and N, with N at least 1")
+        check_labels(labels, content.classes, f"{where}, {split}_labels")
+    shapes = content.train_images.shape[1:], content.test_images.shape[1:]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{where}: training and test images {shapes}: allowed are images of one shape")
+    return content
+
+
+def check_labels(labels: np.ndarray, classes: tuple[str, ...], what: str) -> np.ndarray:
+    """Return whole numbers as uint8 labels; DataError, naming `what`, for labels that are no class."""
+    wrong = labels[(labels < 0) | (labels >= len(classes))]
+    if len(wrong):
+        raise DataError(
+            f"{what}: {len(wrong)} labels are no class, the first {wrong[0]}: allowed are "
+            f"0 to {len(classes) - 1}"
+        )
+    return labels.astype(np.uint8, copy=False)
+
+
 def arrays_sha256(arrays: dict[str, np.ndarray]) -> str:
     """Return the SHA-256 (hex) of the four uint8 arrays: for each its name, its shape, its bytes.
 
@@ -56,7 +84,9 @@ def md5(data: bytes) -> str:
 
 
 def file_fault(path: Path, expected_md5: str) -> str | None:
-    """Say what is wrong with a file of known MD5; None when nothing is."""
+    """Say what is wrong with a file of known MD5, beginning with its path; None when nothing is."""
+    if path.is_dir():
+        return f"{path} is missing: a folder of that name is there"
     if not path.is_file():
         return f"{path} is missing"
     with path.open("rb") as file:
@@ -90,19 +120,21 @@ def read_npz(path: Path, remedy: str) -> dict[str, np.ndarray]:
     """Read every array of an .npz without unpickling; DataError (path, reason, remedy) when that fails."""
     try:
         # numpy.load leaves a damaged file open if it opened it
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as packed:
+                damaged = packed.testzip()  # before a header is parsed: damaged ones warn, or ask for memory
+                if damaged is not None:
+                    raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path} is missing; {remedy}") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a file; {remedy}") from None
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): its owner can allow that") from error
+    except Exception as error:  # zipfile and numpy let a dozen kinds through
         raise DataError(f"{path} is truncated or altered ({error}); {remedy}") from error
 
 
@@ -112,14 +144,17 @@ def _stored(path: Path, key: dict[str, str]) -> dict[str, np.ndarray]:
     try:
         arrays = {name: stored[name] for name in ARRAYS}
         intact = str(stored["sha256"]) == arrays_sha256(arrays)
-        stored_key = json.loads(str(stored["key"]))
+        stored_key = dict(json.loads(str(stored["key"])))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a cache of this library ({error}); {remedy}") from error
     if not intact:
         raise DataError(f"{path} is altered: its arrays do not have the digest stored beside them; {remedy}")
     if stored_key != key:
         changed = ", ".join(name for name in key if stored_key.get(name) != key[name]) or "other fields"
-        raise DataError(f"{path} was made from other files ({changed} changed since); {remedy}")
+        raise DataError(
+            f"{path} was made from other files ({changed} changed since); put back the files it was made "
+            "from, or, if they were meant to change, delete this cache and load again"
+        )
     return arrays
 
 

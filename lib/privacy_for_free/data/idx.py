@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from privacy_for_free.data.faults import Fault, archives, data_error, near_miss, seems, unpack
 from privacy_for_free.data.files import Content, DataError, download_into, md5
 from privacy_for_free.data.torchvision_import import import_torchvision
 
@@ -62,6 +63,8 @@ REMEDIES = {
 
 def _folders(name: str, root: Path) -> list[Path]:
     folders = [root, root / OWN_FOLDERS[name], root / TITLES[name] / "raw"]
+    if root.name == TITLES[name]:
+        folders.append(root / "raw")
     return [*folders, DEBIAN_FOLDER] if name == "fashion_mnist" else folders
 
 
@@ -75,6 +78,34 @@ def _present(folder: Path, array: str) -> Path | None:
 def _read(path: Path) -> bytes:
     data = path.read_bytes()
     return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def _get_again(name: str, folder: Path) -> str:
+    """Return the way to the set where some of its files lie already, which keeps other places unread."""
+    if folder == DEBIAN_FOLDER:
+        return "Reinstall it by `apt install --reinstall dataset-fashion-mnist`"
+    return f"Put the published file there, or move the set's files out of {folder} and {REMEDIES[name]}"
+
+
+def _absent(name: str, folder: Path, array: str) -> Fault | None:
+    """Say what lies where a file of a set is missing; None when it is nothing like it, or another set's."""
+    others = {digests[array] for set_, digests in MD5.items() if set_ != name}
+    near = near_miss(
+        folder / FILES[array],
+        also=[f"{FILES[array]}.gz"],
+        fits=lambda path: md5(_unzipped(path)) not in others,
+    )
+    packed = archives([folder], FILES[array], {"fashion_mnist": "fashion", "mnist": "mnist"}[name])
+    return near or unpack(folder / FILES[array], packed)
+
+
+def _unzipped(path: Path) -> bytes:
+    """Return the content of a file, unzipped where it is intact gzip, whatever its name."""
+    data = path.read_bytes()
+    try:
+        return gzip.decompress(data) if seems(data) == "gzip" else data
+    except (OSError, EOFError, zlib.error):
+        return data
 
 
 def _shape(content: bytes, array: str) -> tuple[int, ...]:
@@ -98,12 +129,31 @@ def _array(content: bytes, array: str) -> np.ndarray:
     return values.reshape(shape[0], 1, *shape[1:]) if array.endswith("images") else values
 
 
-def _fault(content: bytes, name: str, array: str) -> str:
+def _fault(path: Path, name: str, array: str) -> Fault:
+    """Say what is wrong with a file that is not the published one, and the remedy."""
+    data = path.read_bytes()
+    again = _get_again(name, path.parent)
+    plain, zipped = FILES[array], f"{FILES[array]}.gz"
+    kind = seems(data)
+    if path.name == zipped and md5(data) == MD5[name][array]:
+        return Fault(f"{path} is not gzip: it is the unzipped file", f"Rename it to {plain}")
+    if path.name == plain and md5(_unzipped(path)) == MD5[name][array]:
+        return Fault(f"{path} is gzip, though its name does not end in .gz", f"Rename it to {zipped}")
+    if kind and (kind != "gzip" or path.name == plain):
+        return Fault(f"{path} is truncated or altered: it is {kind}, not the file of that name", again)
+    try:
+        content = _read(path)
+    except (OSError, EOFError, zlib.error) as error:
+        return Fault(f"{path} is truncated or altered ({error})", again)
+    digest = md5(content)
+    other = [TITLES[set_] for set_ in MD5 if set_ != name and MD5[set_][array] == digest]
+    if other:
+        return Fault(f"{path} is {other[0]}'s file of that name", again)
     try:
         _shape(content, array)
     except ValueError as error:
-        return f"is truncated or altered: {error}"
-    return f"is altered: md5 {md5(content)} unzipped instead of {MD5[name][array]}"
+        return Fault(f"{path} is truncated or altered: {error}", again)
+    return Fault(f"{path} is altered: md5 {digest} unzipped instead of {MD5[name][array]}", again)
 
 
 def read_folder(name: str, folder: Path, *, shared: bool = False) -> dict[str, np.ndarray] | None:
@@ -118,36 +168,52 @@ def read_folder(name: str, folder: Path, *, shared: bool = False) -> dict[str, n
     arrays, faults, foreign = {}, [], 0
     for array, path in paths.items():
         if path is None:
-            faults.append(f"{folder / FILES[array]} (or .gz) is missing")
+            missing = Fault(f"{folder / FILES[array]} (or .gz) is missing", _get_again(name, folder))
+            faults.append(_absent(name, folder, array) or missing)
             continue
         try:
             content = _read(path)
-        except (OSError, EOFError, zlib.error) as error:
-            faults.append(f"{path} is truncated or altered ({error})")
-            continue
+        except (OSError, EOFError, zlib.error):
+            content = b""
         digest = md5(content)
-        other = [TITLES[set_] for set_ in MD5 if set_ != name and MD5[set_][array] == digest]
         if digest == MD5[name][array]:
             arrays[array] = _array(content, array)
-        elif other:
-            foreign += 1
-            faults.append(f"{path} is {other[0]}'s file of that name")
         else:
-            faults.append(f"{path} {_fault(content, name, array)}")
+            foreign += any(MD5[set_][array] == digest for set_ in MD5 if set_ != name)
+            faults.append(_fault(path, name, array))
     if not faults:
         return arrays
     if shared and foreign and not arrays:
         return None
-    raise DataError(f"dataset {name!r}: {'; '.join(faults)}. Move it away and {REMEDIES[name]}")
+    raise data_error(name, faults)
+
+
+def _nowhere(name: str, root: Path, folders: list[Path]) -> DataError:
+    """Return the error of a set of which no place has a file: what lies there instead, or the way to it."""
+    near = {
+        fault: None
+        for folder in folders
+        for array in FILES
+        if (fault := _absent(name, folder, array)) is not None
+    }
+    if near:
+        return data_error(name, near)
+    looked = ", ".join(map(str, folders))
+    if any(_present(root, array) for array in FILES):
+        looked += f" ({root} holds another set's files of the same names)"
+    elif not root.is_dir():
+        looked += f" (there is no folder {root})"
+    what = f"{FILES['train_images']}[.gz] and its three companions are in none of {looked}"
+    return data_error(name, [Fault(what, f"G{REMEDIES[name][1:]}")])
 
 
 def load_idx(name: str, root: Path, download: bool) -> Content:
     """Load "fashion_mnist" or "mnist" from the first place that holds its files.
 
     Looked through in this order: `root`; root/fashion-mnist or root/mnist; torchvision's
-    root/FashionMNIST/raw or root/MNIST/raw; for FashionMNIST Debian's folder. Files at fault in one place
-    raise DataError; later places are then not tried. Where no place has any file, `download` has torchvision
-    fetch them into `root`.
+    root/FashionMNIST/raw or root/MNIST/raw (root/raw where `root` is that FashionMNIST or MNIST); for
+    FashionMNIST Debian's folder. Files at fault in one place raise DataError; later places are then not
+    tried. Where no place has any file, `download` has torchvision fetch them into `root`.
     """
     folders = _folders(name, root)
     for folder in folders:
@@ -155,13 +221,7 @@ def load_idx(name: str, root: Path, download: bool) -> Content:
         if arrays is not None:
             return Content(**arrays, classes=CLASSES[name])
     if not download:
-        looked = ", ".join(map(str, folders))
-        if any(_present(root, array) for array in FILES):
-            looked += f" ({root} holds another set's files of the same names)"
-        raise DataError(
-            f"dataset {name!r}: {FILES['train_images']}[.gz] and its three companions are in none of "
-            f"{looked}: {REMEDIES[name]}"
-        )
+        raise _nowhere(name, root, folders)
     torchvision_set = getattr(import_torchvision().datasets, TITLES[name])
     raw = f"{TITLES[name]}/raw"
 

@@ -6,12 +6,23 @@ licence in FASHION_MNIST_LICENSE beside it.
 
 from pathlib import Path
 
+from privacy_for_free.core.checkout import checkout
 from privacy_for_free.data.files import ARRAYS, Content, DataError, arrays_sha256, read_npz
 from privacy_for_free.data.idx import CLASSES
 
 FILE = "fashion_mnist_mini.npz"
 EMBEDDED = Path(__file__).with_name(FILE)
 SHA256 = "0bef34b3cfb2132729c235e92b1073aad5c16667726052af26e5ad04f2e7aadb"
+MAKE = "`python -m privacy_for_free.data.embedded /usr/share/datasets/fashion-mnist NEW_FILE`"
+
+
+def _remedy(path: Path) -> str:
+    if path != EMBEDDED:
+        return f"move it away, and the package's own is used, or make it again from the full set: {MAKE}"
+    restore = (
+        f"`git checkout lib/privacy_for_free/data/{FILE}`" if checkout() else "install the package again"
+    )
+    return f"restore it ({restore}), or make it again from the full set: {MAKE}"
 
 
 def load_mini(root: Path) -> Content:
@@ -20,10 +31,7 @@ def load_mini(root: Path) -> Content:
     Raises DataError when the file is missing, unreadable, or its arrays do not have the digest SHA256.
     """
     path = root / FILE if (root / FILE).is_file() else EMBEDDED
-    remedy = (
-        f"restore it (in a checkout `git checkout lib/privacy_for_free/data/{FILE}`), or make it from the "
-        "full set: `python -m privacy_for_free.data.embedded /usr/share/datasets/fashion-mnist NEW_FILE`"
-    )
+    remedy = _remedy(path)
     stored = read_npz(path, remedy)
     try:
         arrays = {name: stored[name] for name in ARRAYS}
