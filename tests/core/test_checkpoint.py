@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from tests.damage import damaged
 
 from privacy_for_free.core import checkpoint
 from privacy_for_free.core.errors import CheckpointError
-from tests.damage import damaged
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path):
@@ -64,7 +64,8 @@ run = Run(sys.argv[1], every=1) if sys.argv[1] else Run()
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    print(condense("dm", x, y, ipc=2, parameters=dm, generator=generator(0, "try"), run=run).images.sum().item())
+    found = condense("dm", x, y, ipc=2, parameters=dm, generator=generator(0, "try"), run=run)
+    print(found.images.sum().item())
 except CheckpointError as error:
     print(error)
 """

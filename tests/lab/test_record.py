@@ -29,8 +29,9 @@ def test_a_stale_record_names_what_has_changed(toy, make, tmp_path):
 def test_the_footer_says_since_when_a_record_is_attested(make, tmp_path):
     sidecar = make(tmp_path).path.with_suffix(".json")
     meta = json.loads(sidecar.read_text())
-    dates = [{"date": f"202{year}-01-02T03:04:05+00:00"} for year in (7, 8)]
-    sidecar.write_text(json.dumps(meta | {"attested": dates}))
+    entry = {"commit": "c", "source_sha256": "d"}
+    entries = [entry | {"date": f"202{year}-01-02T03:04:05+00:00"} for year in (7, 8)]
+    sidecar.write_text(json.dumps(meta | {"attested": entries}))
     assert read("toy", "toy_data", "laptop", tmp_path).provenance().endswith(". Attested 2028-01-02.")
 
 
@@ -59,10 +60,10 @@ def test_a_sidecar_without_definitions_says_so(make, tmp_path):
 
 
 def test_a_record_of_an_experiment_that_is_gone_says_so(make, tmp_path):
-    sidecar = make(tmp_path).path.with_suffix(".json")
-    meta = json.loads(sidecar.read_text())
-    sidecar.write_text(json.dumps(meta | {"experiment": "gone"}))
-    assert read("toy", "toy_data", "laptop", tmp_path).changed == ["no experiment gone"]
+    make(tmp_path).path.parent.rename(tmp_path / "gone")
+    sidecar = tmp_path / "gone" / "toy_data-laptop.json"
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"experiment": "gone"}))
+    assert read("gone", "toy_data", "laptop", tmp_path).changed == ["no experiment gone"]
 
 
 def test_profiles_are_checked():

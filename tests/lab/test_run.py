@@ -201,7 +201,7 @@ def test_run_that_finishes_in_any_order_goes_on_after_a_kill_at_any_write(
     calls = []
     does(lambda task, *rest: calls.append(task) or toy.run(task, *rest))
     assert make(tmp_path / "cut").path.read_bytes() == whole
-    assert calls == list(range(6 - max(0, writes - 2) // 2))  # the table counts, even ahead of its sidecar
+    assert calls == list(range(6 - max(0, writes - 3) // 2))  # a task counts that both files know
 
 
 def test_progress_says_how_far_a_record_is_and_refuses_what_run_would(toy, make, does, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.damage import damaged
 
 from privacy_for_free.lab.record import RecordError
 from privacy_for_free.lab.store import Store, largest, read
@@ -187,9 +188,10 @@ def test_an_attested_record_keeps_its_table(make, tmp_path):
     record = make(tmp_path)
     store = Store(tmp_path, "toy", "toy_data", "laptop")
     meta, text = store.load()
+    entry = {"date": "2028-01-02T03:04:05+00:00", "source_sha256": "e"}
     for commit in "cd":
-        store.append({"commit": commit}, meta["definitions"], meta["table_sha256"])
-    assert store.load() == (meta | {"attested": [{"commit": "c"}, {"commit": "d"}]}, text)
+        store.append(entry | {"commit": commit}, meta["definitions"], meta["table_sha256"])
+    assert store.load() == (meta | {"attested": [entry | {"commit": commit} for commit in "cd"]}, text)
     with store.locked(), pytest.raises(RecordError, match="another process"):
         store.append({}, {}, meta["table_sha256"])
     assert make(tmp_path).path.read_bytes() == record.path.read_bytes()
@@ -387,7 +389,7 @@ def test_disk_without_locks_is_one_clear_error(make, tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    says = r"toy_data-laptop\.lock: cannot be locked \(No locks available\); nothing was run.*on a disk that has locks"
+    says = r"toy_data-laptop\.lock: cannot be locked \(No locks available\); nothing was run.*that has locks"
     with pytest.raises(RecordError, match=says):
         make(tmp_path)
     assert not any((tmp_path / "toy").iterdir())
@@ -417,3 +419,107 @@ def test_largest_prefers_the_larger_profile(make, tmp_path):
     make(tmp_path, profile="laptop")
     assert largest("toy", "toy_data", tmp_path).meta["profile"] == "paper"
     assert read("toy", "toy_data", "wide", tmp_path).meta["profile"] == "wide"
+
+
+def outcome(attempt, error=RecordError):
+    """Return the text of a record's table, or of the one error that is allowed."""
+    try:
+        record = attempt()
+    except error as why:
+        return None, str(why)
+    return record and record.table.to_csv(), ""
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["whole", "partial"])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_500_damaged_files_of_a_record_are_one_error_each_or_the_right_table(
+    toy, make, tmp_path, snapshot, suffix, complete
+):
+    """Of 500 damages to each file of a record, whole or cut off after four tasks, none gives other rows."""
+    path = make(tmp_path).path
+    sidecar, right = path.with_suffix(".json"), make(tmp_path).table.to_csv()
+    if not complete:
+        lines = [
+            line for line in path.read_text().splitlines(keepends=True) if line[-3:] not in (",4\n", ",5\n")
+        ]
+        path.write_text("".join(lines))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        sidecar.write_text(
+            json.dumps(
+                json.loads(sidecar.read_text()) | {"complete": False, "table_sha256": digest}, indent=1
+            )
+        )
+    victim, whole = path.with_suffix(suffix), snapshot(tmp_path)
+    wanted = (right, None) if complete else (None,)
+    for seed in range(250, 500) if complete else range(250):
+        victim.write_bytes(damaged(whole[victim], seed))
+        before = snapshot(tmp_path)
+        found, why = outcome(lambda: read("toy", "toy_data", "laptop", tmp_path))
+        assert found in wanted, seed
+        if found is None and why:
+            assert str(path.with_suffix("")) in why, seed
+        elif found is None:
+            assert not json.loads(sidecar.read_text())["complete"]
+        assert snapshot(tmp_path) == before
+        again, refused = outcome(lambda: make(tmp_path))
+        assert again in (right, None), seed
+        if refused:
+            assert str(path.with_suffix("")) in refused, seed
+            assert snapshot(tmp_path) == before
+        for name, content in whole.items():
+            name.write_bytes(content)
+
+
+FAULTS_OF_FIELDS = {
+    "seconds": [None, "12 s", float("nan"), -1.0, float("inf"), True, [1]],
+    "complete": ["no", None, 0, 1],
+    "seed": ["7", -1, 0.5, True, None],
+    "peak_memory_bytes": [None, -1, "1 GB"],
+    "tasks": [None, "6", 6.5],
+    "machine": [None, "", 5],
+    "versions": [None, [], "2.13", {"torch": 2}],
+    "parameters": [None, [], "tasks=6"],
+    "definitions": [None, [], {"toy:run": 1}],
+    "started": [None, 2024, "yesterday"],
+    "commit": [5, "", {}],
+    "table_sha256": [None, 5],
+    "data_sha256": [None, []],
+    "device": [None, 0],
+    "attested": [None, {}, "yes", [5], [{}], [{"date": "soon", "commit": "c", "source_sha256": "d"}]],
+    "varies": [None, "laptop", {"profile": "laptop"}, {"profile": 5, "changes": {}}],
+}
+
+
+@pytest.mark.parametrize("field", FAULTS_OF_FIELDS)
+def test_case_52_a_sidecars_field_of_another_type_is_one_error_that_names_it(make, tmp_path, snapshot, field):
+    path = make(tmp_path).path.with_suffix(".json")
+    meta = json.loads(path.read_text())
+    for value in FAULTS_OF_FIELDS[field]:
+        path.write_text(json.dumps(meta | {field: value}))
+        before = snapshot(tmp_path)
+        for attempt in (lambda: read("toy", "toy_data", "laptop", tmp_path), lambda: make(tmp_path)):
+            _, why = outcome(attempt)
+            assert f"{path}: {field} {json.dumps(value)[:77]}" in why
+            assert ": allowed are " in why
+        assert snapshot(tmp_path) == before
+
+
+def test_a_table_that_lacks_tasks_is_not_complete(make, tmp_path):
+    """A sidecar that says so by mistake, as after an edit by hand, is no way to a smaller table."""
+    path = make(tmp_path).path
+    sidecar = path.with_suffix(".json")
+    path.write_text(
+        "".join(line for line in path.read_text().splitlines(keepends=True) if line[-3:] != ",5\n")
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"table_sha256": digest}))
+    with pytest.raises(RecordError, match=r"complete true with 6 tasks, but the table has 5"):
+        read("toy", "toy_data", "laptop", tmp_path)
+
+
+def test_a_record_under_another_name_is_refused(make, tmp_path):
+    path = make(tmp_path).path
+    for suffix in (".csv", ".json"):
+        path.with_suffix(suffix).rename(path.with_name(f"other_data-laptop{suffix}"))
+    with pytest.raises(RecordError, match=r"other_data-laptop\.json: of dataset toy_data, which its place"):
+        read("toy", "other_data", "laptop", tmp_path)

@@ -10,6 +10,8 @@ import hashlib
 import numpy as np
 import torch
 
+from privacy_for_free.core import validate
+
 
 def derived_seed(seed: int, purpose: str, *index: int | str) -> int:
     """Return a 63-bit seed for one purpose: the first bytes of SHA-256 of the arguments.
@@ -17,9 +19,7 @@ def derived_seed(seed: int, purpose: str, *index: int | str) -> int:
     >>> derived_seed(0, "extractor", 3)
     1204583687405388611
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed {seed!r}: allowed are whole numbers from 0 up")
-    name = "\x1f".join([str(seed), purpose, *map(str, index)])
+    name = "\x1f".join([str(validate.whole("seed", seed)), purpose, *map(str, index)])
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 

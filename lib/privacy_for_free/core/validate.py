@@ -1,8 +1,13 @@
-"""Checks of arguments, in one place: each returns the value, or says what came and what is allowed."""
+"""Checks of arguments, in one place: each returns the value, or says what came and what is allowed.
+
+Numbers of numpy, and arrays and tensors of one, are numbers too, and come back as Python's; bools, text and
+NaN are none.
+"""
 
 import math
-import operator
 from collections.abc import Iterable
+
+from privacy_for_free.core import plain
 
 
 def whole(name: str, value: object, least: int = 0, most: int | None = None) -> int:
@@ -13,8 +18,8 @@ def whole(name: str, value: object, least: int = 0, most: int | None = None) -> 
     ValueError: ipc 0: allowed are whole numbers from 1 up
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
+        number = plain.whole(name, value)
+    except ValueError:
         number = None
     if number is None or number < least or (most is not None and number > most):
         upper = "up" if most is None else f"to {most}"
@@ -29,9 +34,10 @@ def positive(name: str, value: float) -> float:
     Traceback (most recent call last):
     ValueError: rate -1.0: allowed are finite numbers above 0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    number = _number(name, value)
+    if not 0 < number < math.inf:
         raise ValueError(f"{name} {value!r}: allowed are finite numbers above 0")
-    return value
+    return number
 
 
 def not_negative(name: str, value: float) -> float:
@@ -41,9 +47,10 @@ def not_negative(name: str, value: float) -> float:
     Traceback (most recent call last):
     ValueError: decay -1.0: allowed are finite numbers from 0 up
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    number = _number(name, value)
+    if not 0 <= number < math.inf:
         raise ValueError(f"{name} {value!r}: allowed are finite numbers from 0 up")
-    return value
+    return number
 
 
 def fraction(name: str, value: float) -> float:
@@ -53,9 +60,10 @@ def fraction(name: str, value: float) -> float:
     Traceback (most recent call last):
     ValueError: momentum 1: allowed are numbers from 0, below 1
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+    number = _number(name, value)
+    if not 0 <= number < 1:
         raise ValueError(f"{name} {value!r}: allowed are numbers from 0, below 1")
-    return value
+    return number
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> str:
@@ -69,3 +77,11 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
     if value not in known:
         raise ValueError(f"{name} {value!r}: known are {', '.join(known)}")
     return value
+
+
+def _number(name: str, value: object) -> int | float:
+    """Return a number as Python's int or float, and NaN, which no range holds, for whatever is none."""
+    try:
+        return plain.number(name, value)
+    except (ValueError, OverflowError):  # a whole number may be larger than any float
+        return math.nan

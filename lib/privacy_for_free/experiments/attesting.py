@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from privacy_for_free import data, experiments
+from privacy_for_free.core import validate
+from privacy_for_free.core.paths import given
 from privacy_for_free.lab import attest
 from privacy_for_free.lab.attest import Attestation, AttestationError
 from privacy_for_free.lab.record import RecordError
@@ -15,11 +17,12 @@ def stores(
     results_dir: str | Path, names: tuple[str, ...] = experiments.NAMES
 ) -> Iterator[tuple[str, Store]]:
     """Yield the records of a folder, smoke runs apart, each with the name of its experiment."""
+    folder = given("results_dir", results_dir)
     for name in names:
-        for table in sorted((Path(results_dir) / name).glob("*.csv")):
+        for table in sorted((folder / name).glob("*.csv")):
             dataset, _, profile = table.stem.partition("-")
             if profile != "smoke":
-                yield name, Store(Path(results_dir), name, dataset, profile)
+                yield name, Store(folder, name, dataset, profile)
 
 
 def attest_records(
@@ -28,7 +31,7 @@ def attest_records(
     *,
     against: str | None = None,
     sample: int = 1,
-    data_root: str | None = None,
+    data_root: str | Path | None = None,
     say: Callable[[str], object] = print,
 ) -> list[str]:
     """Attest every record of these experiments; return a line for each that could not be.
@@ -39,6 +42,9 @@ def attest_records(
 
     Raises AttestationError where the library differs from its commit: what is attested has to be found again.
     """
+    results_dir = given("results_dir", results_dir)
+    data_root = None if data_root is None else str(given("data_root", data_root))  # it is sent as JSON
+    validate.whole("sample", sample)
     commit, failed = attest.clean_commit(), []
     compared: dict[tuple[str, str], Attestation] = {}
     with ExitStack() as stack:

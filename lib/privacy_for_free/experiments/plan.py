@@ -4,14 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from privacy_for_free import data, experiments
-from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.core import compiling
+from privacy_for_free.core.errors import CheckpointError, DivergenceError
+from privacy_for_free.core.paths import given
 from privacy_for_free.core.progress import duration
 from privacy_for_free.lab.record import RESULTS, Record, check_profile
 from privacy_for_free.lab.run import Progress, Workers, progress_of
 
 RECORDED = ("fashion_mnist", "cifar10", "fairface")  # the data sets whose records the book carries
-RECOVERABLE_ERRORS = (DivergenceError, ValueError, ModuleNotFoundError)  # they end one run and cost no other
+RECOVERABLE_ERRORS = (  # they end one run and cost no other, and so do those of a compiler
+    *(DivergenceError, CheckpointError, ValueError, ModuleNotFoundError),
+    *(MemoryError, torch.OutOfMemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,17 @@ def survey(
     datasets: Sequence[str] = (),
     seed: int = 0,
     device: str = "auto",
-    data_root: str | None = None,
-    results_dir: str | Path = RESULTS,
+    data_root: str | Path | None = None,
+    results_dir: str | Path | None = RESULTS,
     workers: Workers | None = None,
 ) -> tuple[list[Run], list[str]]:
     """Look at every record before any work; return what there is to be, and why some runs do not apply.
 
-    Raises DataError where a data set is missing, and RecordError where a record does not fit, as its run
-    would.
+    With `results_dir` None nothing is recorded and every run is to be made. Raises DataError where a data set
+    is missing, and RecordError where a record does not fit, as its run would.
     """
+    data_root = None if data_root is None else given("data_root", data_root)
+    results_dir = None if results_dir is None else given("results_dir", results_dir)
     for name in datasets:
         data.check_name(name)
     check_profile(profile)
@@ -84,8 +93,9 @@ def survey(
 def work(runs: Sequence[Run], make: Callable[[Run], Record]) -> list[str]:
     """Make every missing record, one after the other, and say how much is left.
 
-    `make` returns the complete record of a run. One that diverges, asks for more than its data set has, or
-    lacks a package costs no other: it is returned as a line. Any other error ends the work.
+    `make` returns the complete record of a run. One that diverges, asks for more than its data set has or
+    the machine's memory, lacks a package, fails to compile or has a damaged checkpoint costs no other: it is
+    returned as a line. Any other error ends the work.
     """
     runs, failed = list(runs), []
     for run in list(runs):
@@ -96,15 +106,22 @@ def work(runs: Sequence[Run], make: Callable[[Run], Record]) -> list[str]:
         print(f"{time_left(runs, len(failed))}; now {name}", flush=True)
         try:
             record = make(run)
-        except RECOVERABLE_ERRORS as error:
-            failed.append(f"{name}: {error}")
+        except (*RECOVERABLE_ERRORS, *compiling.errors()) as error:
+            failed.append(f"{name}: {line(error)}")
             del runs[place]
             continue
-        print(f"{record.path}\n{record.provenance()}", flush=True)
+        print(*filter(None, (record.path, record.provenance())), sep="\n", flush=True)
         tasks = run.state.tasks
         runs[place] = replace(run, state=Progress(tasks, tasks, record.meta["seconds"], complete=True))
     print(time_left(runs, len(failed)), flush=True)
     return failed
+
+
+def line(error: Exception) -> str:
+    """Return what an error says: of a compiler's, which go on for pages, the line that says what is wrong."""
+    if isinstance(error, compiling.errors()):
+        return f"could not be compiled: {compiling.reason(error)}"
+    return str(error) or type(error).__name__
 
 
 def time_left(runs: Sequence[Run], failed: int = 0) -> str:

@@ -18,7 +18,7 @@ from privacy_for_free.core import checkpoint as states
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.lab import definitions, memory, provenance
 from privacy_for_free.lab.run import TaskRequest, TaskResult, declared, execute
-from privacy_for_free.lab.store import IDENTITY
+from privacy_for_free.lab.sidecar import IDENTITY
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from privacy_for_free import data
-from privacy_for_free.core import devices, progress
+from privacy_for_free.core import devices, progress, validate
+from privacy_for_free.core.paths import given
 from privacy_for_free.lab import chunks, worker
 from privacy_for_free.lab.experiment import Experiment
 from privacy_for_free.lab.record import RecordError
@@ -41,12 +42,12 @@ WAITS = (1, 5, 30)  # seconds that the cluster is given to notice that a worker 
 
 def check(where: str, workers: int | None = None) -> str:
     """Return `where`; ValueError if that is no cluster, or if so many workers are not allowed with it."""
-    if where != LOCAL and not ADDRESS.fullmatch(where):
+    if not isinstance(where, str) or (where != LOCAL and not ADDRESS.fullmatch(where)):
         raise ValueError(f"cluster {where!r}: allowed are local, or an address such as tcp://host:8786")
     if workers is not None and where != LOCAL:
         raise ValueError(f"workers {workers}: allowed with cluster local only; {where} has its own")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers {workers}: allowed are whole numbers from 1 up")
+    if workers is not None:
+        validate.whole("workers", workers, 1)
     try:
         importlib.import_module("distributed")
     except ImportError:
@@ -93,8 +94,9 @@ class Cluster:
         `load(name, data_root)` is called in each worker, with that worker's disk and environment. `progress`
         shows a bar for the chunks of tasks that are spread in chunks. Raises ValueError as `check` does.
         """
-        self.where, self.workers, self.load = check(where, workers), workers, load
-        self.data_root = None if data_root is None else os.path.abspath(data_root)
+        self.data_root = None if data_root is None else os.path.abspath(given("data_root", data_root))
+        self.where, self.load = check(where, workers), load
+        self.workers = None if workers is None else validate.whole("workers", workers, 1)
         self.progress = progress
         self._client, self._cluster = None, None
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from privacy_for_free.core import devices, progress, validate
+from privacy_for_free.core.paths import given
 from privacy_for_free.lab import memory, provenance, settings, table_text
 from privacy_for_free.lab.experiment import PROFILES, Experiment
 from privacy_for_free.lab.record import FORMAT, Record, check_profile
@@ -125,13 +126,19 @@ def designed(
     changes, and the experiment adapts what follows from them. ValueError for what cannot be set, and for a
     name that is no word of small letters, is a profile's, or is given without changes.
     """
+    if not isinstance(experiment, Experiment):
+        raise ValueError(
+            f"experiment {experiment!r}: allowed is what privacy_for_free.experiments.get returns"
+        )
     design = experiment.profiles[check_profile(profile)]
+    if not isinstance(changes, Mapping | None):
+        raise ValueError(f"changes {changes!r}: allowed is a mapping of names to values")
     if not changes:
         if name is not None:
             raise ValueError(f"name {name!r} for the profile {profile} as it is: allowed with changes only")
         return design, profile
     name = name or f"{profile}_{settings.name_of(changes)}"
-    if name in PROFILES or not NAME.fullmatch(name):
+    if not isinstance(name, str) or name in PROFILES or not NAME.fullmatch(name):
         known = ", ".join(PROFILES)
         raise ValueError(f"name {name!r}: allowed are small letters, digits and _, and none of {known}")
     changed = settings.change(design, changes)
@@ -159,9 +166,10 @@ def run(
     which moves it into the folder superseded/ and begins anew. With `device` "auto" a complete record of
     either device fits; its `machine` says where it was made. `changes` of the profile's settings make a
     record of its own, called `name` (`designed`). `workers` do the tasks; None for this process. Raises
-    ValueError
-    for an unknown profile or device, for bad changes and for a negative seed, before any work.
+    ValueError for a `results_dir` that is no path, an unknown profile or device, bad changes, a seed that is
+    no whole number from 0 up, and a data set that is too small, before any work.
     """
+    results_dir = None if results_dir is None else given("results_dir", results_dir)
     workers = workers or LocalWorkers()
     based_on = profile
     design, profile = designed(experiment, profile, changes, name)
@@ -171,9 +179,10 @@ def run(
     columns = experiment.column_names
     store = None
     if results_dir is not None:
-        store = Store(Path(results_dir), experiment.name, dataset.name, profile, design)
+        store = Store(results_dir, experiment.name, dataset.name, profile, design)
     if store and store.exists() and not restart and (found := store.complete(wanted, columns)):
         return found
+    wanted["tasks"] = len(experiment.tasks(design, dataset))
     meta = wanted | workers.describe(experiment, device, wanted)
     work = _Work(experiment, dataset, design, workers, shown)
     if store is None:
@@ -216,10 +225,11 @@ def progress_of(
     workers: Workers | None = None,
 ) -> Progress:
     """Return how far a record is, without running anything; errors are those that `run` would raise."""
+    store_at = given("results_dir", results_dir)
     design, profile = designed(experiment, profile)
     wanted = _new_sidecar(experiment, dataset, design, profile, seed, device)
-    tasks = len(experiment.tasks(design, dataset))
-    store = Store(Path(results_dir), experiment.name, dataset.name, profile, design)
+    wanted["tasks"] = tasks = len(experiment.tasks(design, dataset))
+    store = Store(store_at, experiment.name, dataset.name, profile, design)
     if not store.exists():
         return Progress(tasks, 0, 0.0, complete=False)
     if found := store.complete(wanted, experiment.column_names):
@@ -234,6 +244,8 @@ def _new_sidecar(
 ) -> dict[str, object]:
     """Return the sidecar of a record that is to be made, but for where; ValueError for bad arguments."""
     seed = validate.whole("seed", seed)
+    if not hasattr(dataset, "sha256"):
+        raise ValueError(f"dataset {dataset!r}: allowed is what privacy_for_free.data.load returns")
     if device not in devices.KNOWN:
         devices.resolve(device)
     return {

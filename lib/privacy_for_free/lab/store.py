@@ -14,32 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from privacy_for_free.core import checkpoint
-from privacy_for_free.lab import definitions, settings, table_text
+from privacy_for_free.core.paths import given
+from privacy_for_free.lab import definitions, settings, sidecar, table_text
 from privacy_for_free.lab.experiment import PROFILES
-from privacy_for_free.lab.record import FORMAT, RESULTS, Record, RecordError
-
-# What must agree before a finished record is reused, besides its source; a partial one also needs the same
-# machine and versions.
-IDENTITY = ("experiment", "dataset", "profile", "parameters", "seed", "device", "data_sha256")
-STATED = (
-    *("source_sha256", "complete", "machine", "versions", "started", "seconds", "peak_memory_bytes"),
-    "table_sha256",
-)
+from privacy_for_free.lab.record import RESULTS, Record, RecordError
+from privacy_for_free.lab.sidecar import IDENTITY, REMEDY, short
 
 
 class Store:
     """The two files of one record, and the lock that keeps a second process away from them."""
 
     def __init__(
-        self, results_dir: Path, experiment: str, dataset: str, profile: str, design: object | None = None
+        self,
+        results_dir: str | os.PathLike,
+        experiment: str,
+        dataset: str,
+        profile: str,
+        design: object | None = None,
     ):
-        """Name the files; nothing is created before `locked`.
+        """Name the files; nothing is created before `locked`. ValueError for a `results_dir` that is no path.
 
         `design` is the settings that a stored record is held against: a field that was added since and has a
         default counts as stored with it.
         """
         self.design = design
-        self.folder = results_dir / experiment
+        self.folder = given("results_dir", results_dir) / experiment
+        self.place = {"experiment": experiment, "dataset": dataset, "profile": profile}
         self.table = self.folder / f"{dataset}-{profile}.csv"
         self.sidecar = self.table.with_suffix(".json")
 
@@ -87,41 +87,30 @@ class Store:
         _replace(self.sidecar, json.dumps(meta, indent=1) + "\n")
 
     def load(self) -> tuple[dict, str]:
-        """Return sidecar and table; RecordError if one is missing, unreadable, or was altered."""
-        try:
-            meta = json.loads(self.sidecar.read_text(encoding="utf-8"))
-            missing = [key for key in (*IDENTITY, *STATED) if key not in meta]
-            if not isinstance(meta, dict):
-                raise TypeError("not an object")
-        except FileNotFoundError:
+        """Return sidecar and table; RecordError if one is missing, unreadable, or was altered.
+
+        Of a table that is one task ahead of its sidecar, as a kill between the two leaves it, that task is
+        left out: nothing says that its lines are whole.
+        """
+        meta = sidecar.read(self.sidecar)
+        if found := [f"{key} {short(meta[key])}" for key, name in self.place.items() if meta[key] != name]:
             raise RecordError(
-                f"{self.sidecar}: missing beside its table; restore it or run with --restart"
-            ) from None
-        except (OSError, ValueError, TypeError) as error:
-            raise RecordError(
-                f"{self.sidecar}: not a record's sidecar ({error}); run with --restart"
-            ) from error
-        if meta.get("format", FORMAT) != FORMAT:
-            raise RecordError(
-                f"{self.sidecar}: a record of format {meta['format']}, this version reads format {FORMAT}. "
-                "It was left as it is. Use the version that wrote it, or name another --results-dir"
-            )
-        if missing:
-            raise RecordError(
-                f"{self.sidecar}: {', '.join(missing)} missing; restore it or run with --restart"
+                f"{self.sidecar}: of {', '.join(found)}, which its place does not say; {REMEDY}"
             )
         if not meta["complete"] and not _exists(self.table):
             return meta, ""
         try:
             text = self.table.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RecordError(
-                f"{self.table}: not readable ({error}); restore it or run with --restart"
-            ) from error
+            raise RecordError(f"{self.table}: not readable ({error}); {REMEDY}") from error
         known = [text] if meta["complete"] else table_text.one_task_back(text)
-        if meta["table_sha256"] not in map(_sha256, known):
+        text = next((each for each in known if _sha256(each) == meta["table_sha256"]), None)
+        if text is None:
+            raise RecordError(f"{self.table}: altered since it was recorded; {REMEDY}")
+        if meta["complete"] and (there := table_text.tasks(text)) != meta.get("tasks", there):
             raise RecordError(
-                f"{self.table}: altered since it was recorded; restore it or run with --restart"
+                f"{self.sidecar}: complete {short(meta['complete'])} with {meta['tasks']} tasks, but the "
+                f"table has {there}; {REMEDY}"
             )
         return meta, text
 
@@ -145,13 +134,13 @@ class Store:
         """Return the stored sidecar and the finished tasks' lines; RecordError where anything differs."""
         meta, text = self.load()
         self._check(meta, wanted, IDENTITY if meta["complete"] else (*IDENTITY, "machine", "versions"))
-        source = {key: wanted[key] for key in ("source_sha256", "definitions", "parameters")}
+        source = {key: wanted[key] for key in ("source_sha256", "definitions", "parameters", "tasks")}
         return meta | source, table_text.blocks(text, columns, self.table)
 
     def _check(self, meta: dict, wanted: dict, keys: Sequence[str]) -> None:
         found = meta if self.design is None else meta | {"parameters": self._filled(meta["parameters"])}
         differing = [
-            f"{key}: {_short(found.get(key))}, now {_short(wanted[key])}"
+            f"{key}: {short(found.get(key))}, now {short(wanted[key])}"
             for key in keys
             if found.get(key) != wanted[key]
         ]
@@ -228,16 +217,15 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value) if isinstance(value, dict) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def read(
     experiment: str, dataset: str, profile: str, results_dir: str | os.PathLike | None = None
 ) -> Record | None:
-    """Return a complete record, or None where there is none; RecordError if its files do not fit together."""
-    store = Store(Path(results_dir or RESULTS), experiment, dataset, profile)
+    """Return a complete record, or None where there is none; RecordError if its files do not fit together.
+
+    `results_dir` None stands for the folder that `run` records into from the command line. ValueError for one
+    that is no path.
+    """
+    store = Store(RESULTS if results_dir is None else results_dir, experiment, dataset, profile)
     if not store.exists():
         return None
     meta, text = store.load()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -61,10 +62,15 @@ def blocks(text: str, columns: Sequence[str], path: Path) -> dict[int, str]:
 def one_task_back(text: str) -> Iterator[str]:
     """Yield a table, and it without each of its tasks: one of them the sidecar may not know yet."""
     yield text
-    header, *lines = text.splitlines(keepends=True)
+    header, *lines = text.splitlines(keepends=True) or [""]
     owners = [line.rpartition(",")[2] for line in lines]
     for task in reversed(dict.fromkeys(owners)):
         yield header + "".join(line for line, owner in zip(lines, owners, strict=True) if owner != task)
+
+
+def tasks(text: str) -> int:
+    """Return of how many tasks a table has lines: a task's number is the last field of its lines."""
+    return len(set(re.findall(r",([0-9]+)$", text, re.MULTILINE)))
 
 
 def frame(text: str) -> pd.DataFrame:
