@@ -155,8 +155,8 @@ def spoilt(position, value):
 @pytest.mark.parametrize(
     ("case", "options", "message"),
     [
-        (spoilt((2, 5), math.nan), {}, "model 2 on example 5 is not finite"),
-        (spoilt((7, 0), math.inf), {"online": False}, "model 7 on example 0 is not finite"),
+        (spoilt((2, 5), math.nan), {}, r"statistics: nan at \(2, 5\); allowed are finite"),
+        (spoilt((7, 0), math.inf), {"online": False}, r"statistics: inf at \(7, 0\); allowed are finite"),
         (spoilt((slice(None), 3), None), {}, "example 3 is out of 0 of 8 models: allowed are 3 or more"),
         (spoilt((slice(0, 7), 3), None), {"online": False, "variance": "fixed"}, "example 3 is out of"),
         (tuple(part[:2] for part in planted(8, 20)), {}, "2 models: allowed are 4 or more"),

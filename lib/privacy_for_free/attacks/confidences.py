@@ -3,9 +3,12 @@
 import torch
 from torch.nn.functional import cross_entropy
 
+from privacy_for_free.core.entrance import entrance
+
 MINIMUM_MODELS = 4  # a target, and for an example two on one side and one on the other
 
 
+@entrance
 def logit_scaled_confidence(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return log(p / (1 - p)), p the softmax probability of the label: float64, of the shape of `labels`.
 
@@ -25,6 +28,7 @@ def logit_scaled_confidence(logits: torch.Tensor, labels: torch.Tensor) -> torch
     return label[..., 0] - others.logsumexp(-1)
 
 
+@entrance
 def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy: float64, of the shape of `labels` (int64, ...); logits are ... x classes.
 

@@ -2,9 +2,11 @@
 
 import math
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.stats.intervals import rate
 
 
+@entrance
 def epsilon_lower_bound(
     true_positives: int,
     members: int,

@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 
 from privacy_for_free.attacks import lira, released_images, roc, threshold
 from privacy_for_free.attacks.confidences import MINIMUM_MODELS
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.stats.intervals import Interval
 
 Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -23,12 +24,14 @@ FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # fo
 MINIMUM_SIDE = 4  # models in, and out, per example: target and a shadow may go, two remain for a variance
 
 
+@entrance
 def _loss(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Score by the loss, -log p = log(1 + exp(-phi)) of the logit-scaled confidence phi; queries averaged."""
     losses = softplus(-statistics.double())
     return threshold.scores(losses if losses.dim() == 2 else losses.mean(2), membership)
 
 
+@entrance
 def _raw(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Take the statistic for the score."""
     return threshold.scores(-statistics, membership)
@@ -68,11 +71,13 @@ class Attempt(NamedTuple):
     statistics: torch.Tensor
 
 
+@entrance
 def on_networks(confidences: torch.Tensor) -> list[Attempt]:
     """Return every attack of NETWORK, on the confidences of K networks, K x N or K x N x queries."""
     return [Attempt("network", name, attack, confidences) for name, attack in NETWORK.items()]
 
 
+@entrance
 def on_released_images(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> list[Attempt]:
     """Return every statistic of K released sets, with every attack of RELEASED.
 
@@ -87,6 +92,7 @@ def on_released_images(images: torch.Tensor, labels: torch.Tensor, synthetic: to
     return attempts
 
 
+@entrance
 def usable(membership: torch.Tensor, least: int = MINIMUM_SIDE) -> torch.Tensor:
     """Return bool, N: the examples that are in, and out of, at least `least` of the models (bool, K x N).
 
@@ -107,6 +113,7 @@ def usable(membership: torch.Tensor, least: int = MINIMUM_SIDE) -> torch.Tensor:
     return found
 
 
+@entrance
 def thresholds(
     attack: Attack,
     statistics: torch.Tensor,
@@ -177,6 +184,7 @@ class Outcome:
         }
 
 
+@entrance
 def evaluate(
     attack: Attack,
     statistics: torch.Tensor,
@@ -213,6 +221,7 @@ def evaluate(
     return outcomes
 
 
+@entrance
 def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, float]:
     """Return the difference of two advantages, its bootstrap interval of 95 %, and a two-sided p-value.
 

@@ -27,12 +27,14 @@ import torch
 from torch.special import log_ndtr
 
 from privacy_for_free.attacks.confidences import check
+from privacy_for_free.core.entrance import entrance
 
 VARIANCES = ("per_example", "fixed")
 CENTRES = ("mean", "median")
 FLOOR = 1e-12
 
 
+@entrance
 def scores(
     statistics: torch.Tensor,
     membership: torch.Tensor,

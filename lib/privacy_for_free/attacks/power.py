@@ -12,7 +12,10 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
+from privacy_for_free.core.entrance import entrance
 
+
+@entrance
 def power(
     members: int | np.ndarray, tpr: float, fpr: float = 0.001, level: float = 0.05, sides: int = 2
 ) -> float | np.ndarray:
@@ -34,6 +37,7 @@ def power(
     return float(chances) if chances.ndim == 0 else chances
 
 
+@entrance
 def members_needed(
     tpr: float,
     fpr: float = 0.001,
@@ -70,6 +74,7 @@ def members_needed(
         upper *= 2
 
 
+@entrance
 def detectable(members: int, fpr: float = 0.001, chance: float = 0.8, level: float = 0.05) -> float:
     """Return the smallest true positive rate that the test sees with this chance.
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
+
 PAIRS = 2**24  # of images, whose distances are held at a time
 
 
+@entrance
 def nearest(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: minus the distance of each image to the nearest synthetic one of its class.
 
@@ -32,6 +35,7 @@ def nearest(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor)
     return scores
 
 
+@entrance
 def class_mean(images: torch.Tensor, labels: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: <x - mu_c, sbar_kc - mu_c>, mu_c the pool's mean of the image's class c.
 

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from scipy import stats
 
+from privacy_for_free.core.entrance import ORDERED, entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.stats.intervals import Interval, rate
 
 
+@entrance(scores=ORDERED)
 def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return FPR, TPR (from 0 to 1) and thresholds (from infinity down) of `score >= threshold`.
 
@@ -29,6 +31,7 @@ def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.nda
     return np.append(0.0, fpr), np.append(0.0, tpr), np.append(np.inf, values[last])
 
 
+@entrance(scores=ORDERED)
 def auc(scores: torch.Tensor, members: torch.Tensor) -> float:
     """Return the probability that a member scores higher than a non-member, ties counting half.
 
@@ -39,6 +42,7 @@ def auc(scores: torch.Tensor, members: torch.Tensor) -> float:
     return float(result.statistic / (inside.sum() * (~inside).sum()))
 
 
+@entrance(scores=ORDERED)
 def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confidence: float = 0.95) -> Interval:
     """Return the TPR at the lowest threshold whose FPR is at most `fpr`; nothing is interpolated.
 
@@ -49,6 +53,7 @@ def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confiden
     return tprs_at_fprs(scores, members, (fpr,), confidence)[0][0]
 
 
+@entrance(scores=ORDERED)
 def tprs_at_fprs(
     scores: torch.Tensor, members: torch.Tensor, fprs: Sequence[float], confidence: float = 0.95
 ) -> tuple[list[Interval], list[float]]:
@@ -68,6 +73,7 @@ def tprs_at_fprs(
     return [rate(int(count), len(of_members), confidence) for count in hits], exceeded
 
 
+@entrance
 def bootstrap_rates(
     called: torch.Tensor,
     members: torch.Tensor,

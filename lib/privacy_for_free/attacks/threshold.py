@@ -3,17 +3,20 @@
 import torch
 
 from privacy_for_free.attacks.confidences import check
+from privacy_for_free.core.entrance import ORDERED, entrance
 
 CANDIDATES = 1024
 SCORES_PER_CANDIDATE = 16  # that quantiles are taken from
 
 
+@entrance
 def scores(losses: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: minus the loss, higher for members. Checks are those of `confidences.check`."""
     check(losses, membership)
     return -losses.double()
 
 
+@entrance(scores=ORDERED)
 def best_threshold(
     scores: torch.Tensor, membership: torch.Tensor, counted: torch.Tensor | None = None
 ) -> float:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network, Weights
 
@@ -43,10 +44,12 @@ class Whitening:
     precision: torch.Tensor = field(repr=False)
     shrinkage: float
 
+    @entrance
     def apply(self, rows: torch.Tensor) -> torch.Tensor:
         """Return M times each row, ... x d."""
         return ((rows @ self.basis) * self.precision) @ self.basis.mT
 
+    @entrance
     def spread(self, rows: torch.Tensor) -> torch.Tensor:
         """Return sqrt(y^T M C M y) for rows y (N x d), C the covariance: float64, N.
 
@@ -54,6 +57,7 @@ class Whitening:
         """
         return self.spread_of_squares((rows @ self.basis).square())
 
+    @entrance
     def spread_of_squares(self, squares: torch.Tensor) -> torch.Tensor:
         """Return the same of (y^T U)^2, N x d, which all shrinkages of one covariance share."""
         return (squares @ (self.values * self.precision.square())).sqrt()
@@ -75,6 +79,7 @@ class Knowledge:
     shrinkage: float
     count: int
 
+    @entrance
     def whitening(self, shrinkage: float | str) -> Whitening:
         """Return M = ((1 - s) C + s tr(C)/d I)^-1 for a shrinkage s in 0..1, or "ledoit_wolf".
 
@@ -93,6 +98,7 @@ class Knowledge:
         return Whitening(self.basis, self.values, 1 / ((1 - s) * self.values + s * self.values.mean()), s)
 
 
+@entrance
 def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
     """Learn from an attacker's images: N x d, with labels int64, N, values 0 .. classes-1, all of them there.
 
@@ -121,6 +127,7 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
     return Knowledge(torch.stack(centres), basis, values, shrinkage, len(images))
 
 
+@entrance
 def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     """Return the shrinkage of Ledoit and Wolf (Journal of Multivariate Analysis 88, 2004) for rows of mean 0.
 
@@ -136,6 +143,7 @@ def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     return min(1.0, max(0.0, error / spread)) if spread > 0 else 1.0
 
 
+@entrance
 def statistic(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -181,6 +189,7 @@ class Scores(NamedTuple):
         return self.raw / self.spread
 
 
+@entrance
 def scores(
     known: Knowledge,
     images: torch.Tensor,
@@ -204,6 +213,7 @@ def scores(
         yield Scores(shrinkage, whitening.shrinkage, raw, spread)
 
 
+@entrance
 def class_means(
     images: torch.Tensor, labels: torch.Tensor, membership: torch.Tensor, classes: int
 ) -> torch.Tensor:
@@ -220,6 +230,7 @@ def class_means(
     return means
 
 
+@entrance
 def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
 
@@ -269,6 +280,7 @@ class Embedding:
     projections: tuple[torch.Tensor, ...] = field(repr=False)
 
     @classmethod
+    @entrance
     def draw(
         cls, network: Network, count: int, dimension: int, seed: int, device: str | torch.device = "cpu"
     ) -> "Embedding":
@@ -284,6 +296,7 @@ class Embedding:
             projections.append(drawn / math.sqrt(dimension * count))
         return cls(network, tuple(parameters), tuple(projections))
 
+    @entrance
     @torch.no_grad()
     def project(self, images: torch.Tensor) -> torch.Tensor:
         """Map images, float32, N x C x H x W, to features, float64, N x dimension, in chunks.
@@ -303,6 +316,7 @@ class Embedding:
             )
         return torch.cat(features)
 
+    @entrance
     def means(self, synthetic: torch.Tensor) -> torch.Tensor:
         """Return the mean features of each class, float64, K x classes x dimension.
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from privacy_for_free.core.entrance import entrance
+
 
 class Interval(NamedTuple):
     """An estimate and its confidence interval; of one run, and of what is exact, it is a point."""
@@ -38,6 +40,7 @@ class Interval(NamedTuple):
         return f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
 
 
+@entrance
 def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean of independent values and its interval (Student's t); not a number of no values.
 
@@ -53,6 +56,7 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(middle, *map(float, stats.ttest_1samp(values, 0).confidence_interval(confidence)))
 
 
+@entrance
 def difference(values: Sequence[float], base: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return mean(values) - mean(base) and its interval (Welch's t); not a number of fewer than two."""
     if min(len(values), len(base)) < 2:
@@ -62,6 +66,7 @@ def difference(values: Sequence[float], base: Sequence[float], confidence: float
     return Interval(float(np.mean(values) - np.mean(base)), float(low), float(high))
 
 
+@entrance
 def rate(count: int, trials: int, confidence: float = 0.95) -> Interval:
     """Return count / trials, of independent trials, with its exact (Clopper-Pearson) interval.
 
@@ -79,6 +84,7 @@ def rate(count: int, trials: int, confidence: float = 0.95) -> Interval:
     return Interval(count / trials, float(ends.low), float(ends.high))
 
 
+@entrance
 def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[Interval, float]:
     """Return one - other with its interval, and the two-sided p-value of no difference.
 
@@ -97,6 +103,7 @@ def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[
     return Interval(value, value - half, value + half), float(p_value)
 
 
+@entrance
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Return p-values (float64) corrected for their number, by Holm's step-down method.
 

@@ -3,11 +3,13 @@
 import numpy as np
 from scipy import stats
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
 
 RESAMPLES = 2**14  # all ways to flip are gone through where there are at most so many
 
 
+@entrance
 def p_value(values: np.ndarray, seed: int = 0) -> float:
     """Return the two-sided p-value (0 to 1) of independent values (float, K) having a mean of 0.
 

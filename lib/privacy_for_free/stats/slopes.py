@@ -5,24 +5,26 @@ them with `clusters`: each cluster then has a slope of its own, and the interval
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.stats.intervals import Interval, mean
 
 SPREAD_OF_EXACT_POWERS = 1e-9  # slopes of clusters that differ by less differ by rounding only
 
 
+@entrance
 def log_log(
     x: Sequence[float],
     y: Sequence[float],
     *,
-    within: pd.DataFrame | Sequence | None = None,
-    clusters: Sequence | None = None,
+    within: Iterable | None = None,
+    clusters: Iterable | None = None,
     confidence: float = 0.95,
 ) -> Interval:
     """Fit ln y on ln x by least squares; return the slope with its Student's t interval.
@@ -59,12 +61,13 @@ def log_log(
     return Interval(float(slope), float(slope) - half, float(slope) + half)
 
 
+@entrance
 def log_log_bootstrap(
     x: Sequence[float],
     y: Sequence[float],
     *,
-    clusters: Sequence,
-    within: pd.DataFrame | Sequence | None = None,
+    clusters: Iterable,
+    within: Iterable | None = None,
     seed: int = 0,
     resamples: int = 4000,
 ) -> Interval:
@@ -84,12 +87,13 @@ def log_log_bootstrap(
     return Interval(value, *map(float, drawn.confidence_interval))
 
 
+@entrance
 def per_cluster(
     x: Sequence[float],
     y: Sequence[float],
-    clusters: Sequence,
+    clusters: Iterable,
     *,
-    within: pd.DataFrame | Sequence | None = None,
+    within: Iterable | None = None,
 ) -> np.ndarray:
     """Return the slope of ln y on ln x in each cluster, float64, in sorted order of the clusters' labels.
 
@@ -98,6 +102,7 @@ def per_cluster(
     return _slopes(_centred(x, y, within, clusters))
 
 
+@entrance
 def last_step(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the slope of ln y on ln x between the two largest x.
 
@@ -119,7 +124,7 @@ def _positive(name: str, values: Sequence[float]) -> np.ndarray:
 
 
 def _centred(
-    x: Sequence[float], y: Sequence[float], within: pd.DataFrame | Sequence | None, clusters: Sequence | None
+    x: Sequence[float], y: Sequence[float], within: Iterable | None, clusters: Iterable | None
 ) -> pd.DataFrame:
     """Return distinct points: cluster, stratum, and the logarithms u and v less their stratum's means."""
     x, y = _positive("x", x), _positive("y", y)
@@ -134,7 +139,7 @@ def _centred(
     return points
 
 
-def _numbered(labels: pd.DataFrame | Sequence | None, count: int) -> np.ndarray:
+def _numbered(labels: Iterable | None, count: int) -> np.ndarray:
     """Return a whole number for each point, the same where the labels are; in the labels' sorted order."""
     if labels is None:
         return np.zeros(count, dtype=int)

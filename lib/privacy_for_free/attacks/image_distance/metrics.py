@@ -8,6 +8,8 @@ from typing import Protocol
 
 import torch
 
+from privacy_for_free.core.entrance import SHOWN, entrance
+
 CHUNK = 256  # images that are embedded at a time
 BLOCK = 2**16  # pairs at a time, where a metric goes through them window by window
 
@@ -31,13 +33,14 @@ class Metric(Protocol):
         """Return the distances (N x M) of all x[i] and y[j], both embedded."""
 
 
+@entrance(x=SHOWN, y=SHOWN)
 def distance(metric: Metric, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the distances (N) of the images x[i] and y[i], a chunk at a time.
 
     ValueError for two of different shapes, and for images of another type or shape.
 
     >>> images = torch.rand((2, 1, 16, 16), generator=torch.Generator().manual_seed(0))
-    >>> distance(RootMeanSquare(), images, images + 0.5)
+    >>> distance(RootMeanSquare(), images / 2, images / 2 + 0.5)
     tensor([0.5000, 0.5000])
     """
     if x.shape != y.shape:

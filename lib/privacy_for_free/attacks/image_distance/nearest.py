@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, checked
+from privacy_for_free.core.entrance import SHOWN, entrance
 from privacy_for_free.core.randomness import generator
 
 MEMORY = 2 * 2**30  # bytes of features that a search holds
@@ -31,6 +32,7 @@ class Neighbours(NamedTuple):
     distance: torch.Tensor
 
 
+@entrance(images=SHOWN, candidates=SHOWN)
 def nearest(
     metric: Metric,
     images: torch.Tensor,
@@ -96,6 +98,7 @@ def _nearest_usable(
     return chosen, distance.masked_fill(~usable.any(1), torch.inf)
 
 
+@entrance
 @dataclass(frozen=True, eq=False)
 class Release:
     """K sets of one kind, as they were at some moments.
@@ -132,6 +135,7 @@ class NearestOfSets:
     initial: np.ndarray | None
 
 
+@entrance
 def groups(
     release: Release, labels: torch.Tensor, membership: torch.Tensor, c: int, seed: int
 ) -> torch.Tensor:
@@ -157,6 +161,7 @@ def groups(
     return torch.cat([by_set.repeat_interleave(initial.shape[1], 1), alone[None]])
 
 
+@entrance(candidates=SHOWN)
 def search(
     metric: Metric,
     releases: Sequence[Release],
