@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from privacy_for_free import experiments
-from privacy_for_free.__main__ import main
-from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.__main__ import main, parser
+from privacy_for_free.core.errors import CheckpointError, DivergenceError
 from privacy_for_free.experiments.linear_dm import EXPERIMENT as LINEAR
 from privacy_for_free.lab import provenance, settings
 from privacy_for_free.lab.store import largest
@@ -41,7 +43,7 @@ def test_list_names_every_experiment_in_the_books_order(capsys):
 
 
 @pytest.mark.parametrize("command", [["list"], ["show", "membership"]])
-def test_a_reader_that_goes_away_ends_it_quietly(command):
+def test_case_44_a_reader_that_goes_away_ends_it_quietly(command):
     started = subprocess.Popen(
         [sys.executable, "-m", "privacy_for_free", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -49,6 +51,22 @@ def test_a_reader_that_goes_away_ends_it_quietly(command):
     assert started.stderr.read() == b""
     started.stderr.close()
     assert started.wait() == 141
+
+
+def test_case_44_a_list_is_cut_short_by_head():
+    command = f"{sys.executable} -m privacy_for_free list | head -1"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    first = experiments.every()[0]
+    assert ended.stdout == f"{first.name}: {first.summary}\n"
+    assert ended.stderr == ""
+
+
+def test_case_45_what_python_strips_is_not_missed(capsys):
+    main(["list"])
+    command = [sys.executable, "-OO", "-m", "privacy_for_free", "list"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == capsys.readouterr().out
+    assert ended.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -135,6 +153,77 @@ def test_run_writes_a_record_and_a_second_run_reuses_it(tmp_path, linear, capsys
     assert (table.read_bytes(), table.stat().st_mtime_ns) == first
     assert main([*command, "--seed", "1"]) == 2
     assert "another seed: 0, now 1" in capsys.readouterr().err
+
+
+def folders():
+    """Yield every option of every command that names a folder, with a command line that takes it."""
+    (commands,) = [action for action in parser()._actions if isinstance(action.choices, dict)]
+    for name, command in commands.choices.items():
+        for action in command._actions:
+            for option in action.option_strings:
+                if option.endswith(("-dir", "-root", "-folder", "-path", "-file")):
+                    yield [name, "linear_dm", option], option
+
+
+@pytest.mark.parametrize(("command", "option"), list(folders()), ids=str)
+def test_k7_a_folder_on_the_command_line_is_a_path_in_any_home(
+    command, option, tmp_path, monkeypatch, capsys
+):
+    # case 16
+    assert main([*command, ""]) == 2
+    says = f"error: {option} '': allowed is a path, given as text that is not empty\n"
+    assert capsys.readouterr().err == says
+    assert main([*command, "~nobody-of-this-name/x"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option} '~nobody-of-this-name/x': allowed is a path")
+    seen = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("privacy_for_free.__main__.run", lambda *_, **given: seen.append(given) or RECORD)
+    monkeypatch.setattr("privacy_for_free.__main__.data.load", lambda name, root: seen.append(root))
+    monkeypatch.setattr(
+        "privacy_for_free.__main__.attesting.attest_records",
+        lambda *given, **more: seen.append([*given, *more.values()]) or [],
+    )
+    assert main([*command, "~/x"]) == 0
+    assert str(tmp_path / "x") in str(seen)
+    assert "~" not in str(seen)
+
+
+RECORD = SimpleNamespace(path="there", provenance=lambda: "made up")
+
+
+def test_the_options_that_are_folders_are_found():
+    assert {tuple(command[::2]) for command, _ in folders()} == {
+        ("run", "--data-root"),
+        ("run", "--results-dir"),
+        ("attest", "--data-root"),
+        ("attest", "--results-dir"),
+    }
+
+
+@pytest.mark.parametrize("name", ["linear_dm", "all"])
+def test_a_smoke_run_is_shown_and_kept_only_where_a_folder_is_named(
+    name, tmp_path, linear, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("privacy_for_free.__main__.RESULTS", tmp_path / "results")
+    monkeypatch.setattr(experiments, "NAMES", ("linear_dm",))
+    command = ["run", name, "--device", "cpu", "--dataset", "fashion_mnist_mini"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "not kept: a smoke run is kept only where --results-dir names a folder"
+    assert any(line.startswith("linear_dm on fashion_mnist_mini, profile smoke, seed 0: ") for line in lines)
+    if name == "linear_dm":
+        assert set(lines[0].split()) & set(LINEAR.column_names)  # the head of its table
+    assert not any(tmp_path.iterdir())
+    assert main([*command, "--results-dir", "here"]) == 0
+    assert (tmp_path / "here" / "linear_dm" / "fashion_mnist_mini-smoke.csv").exists()
+    assert "not kept" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["--restart"], ["--set", "chains=3", "--as", "wide"]])
+def test_what_needs_a_record_is_refused_for_a_smoke_run_that_is_not_kept(options, capsys):
+    assert main(["run", "linear_dm", *options]) == 2
+    assert "with the profile smoke: allowed with --results-dir" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -227,6 +316,9 @@ def test_all_refuses_a_record_that_does_not_fit_before_it_runs_any(tmp_path, mon
         DivergenceError("step 3: the loss is nan"),
         ValueError("pool of 8 images: 4 of class 0 asked for, there are 3"),
         ModuleNotFoundError("accounting needs the package dp_accounting"),
+        CheckpointError("a.checkpoint: not a checkpoint of this library"),
+        torch.OutOfMemoryError("20 GiB asked for"),
+        MemoryError("20 GiB asked for"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -243,6 +335,26 @@ def test_what_stops_one_run_costs_no_other(tmp_path, monkeypatch, capsys, error)
     assert lines[1] == "1 of 2 records left, 1 not timed yet, 1 failed; now two on fashion_mnist_mini"
     assert lines[-1] == "1 of 2 records complete, 1 failed"
     assert json.loads((tmp_path / "two" / "fashion_mnist_mini-smoke.json").read_text())["complete"]
+
+
+def test_k5_a_run_that_does_not_compile_costs_no_other_and_is_one_line(
+    tmp_path, monkeypatch, capsys
+):  # case 46
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def stops(*_):
+        raise BackendCompilerFailed(
+            stops, RuntimeError("Command:\ng++ x.cpp\nx.cpp:3: error: no such thing"), None
+        )
+
+    small(monkeypatch, "one", "two", run={"one": stops})
+    rest = ["--dataset", "fashion_mnist_mini", "--device", "cpu", "--results-dir", str(tmp_path)]
+    says = "could not be compiled: x.cpp:3: error: no such thing"
+    assert main(["run", "all", *rest]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: one on fashion_mnist_mini: {says}"
+    assert json.loads((tmp_path / "two" / "fashion_mnist_mini-smoke.json").read_text())["complete"]
+    assert main(["run", "one", *rest]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {says}"
 
 
 def test_a_run_that_diverges_is_one_line_and_keeps_what_it_has(tmp_path, linear, monkeypatch, capsys):

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from privacy_for_free import data, experiments
-from privacy_for_free.core import devices, validate
-from privacy_for_free.core.errors import CheckpointError
+from privacy_for_free.core import compiling, devices, validate
+from privacy_for_free.core.paths import given
 from privacy_for_free.experiments import attesting, plan
 from privacy_for_free.lab import cluster, settings
 from privacy_for_free.lab.attest import AttestationError
@@ -17,13 +17,12 @@ from privacy_for_free.lab.experiment import PROFILES
 from privacy_for_free.lab.record import RESULTS, Record, RecordError, check_profile
 from privacy_for_free.lab.run import designed, run
 
-FAILURES = (
-    *(*plan.RECOVERABLE_ERRORS, data.DataError, RecordError),
-    *(CheckpointError, AttestationError),
-)
+FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError, AttestationError)
 SCRIPT = "privacy-for-free"
 ALL = "all"
 STOPPED, PIPE_CLOSED = 130, 141  # exit statuses: what shells report for SIGINT and SIGPIPE
+
+NOT_KEPT = "not kept: a smoke run is kept only where --results-dir names a folder"
 
 Subparsers = argparse._SubParsersAction
 
@@ -38,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         failed = chosen.work(chosen)
         sys.stdout.flush()
-    except FAILURES as error:
-        failed = [error]
+    except (*FAILURES, *compiling.errors()) as error:
+        failed = [plan.line(error)]
     except KeyboardInterrupt:
         print("stopped; finished tasks are kept", file=sys.stderr)
         return STOPPED
@@ -88,7 +87,11 @@ def _add_run(commands: Subparsers) -> None:
     making.add_argument(
         "--data-root", help="folder of the data sets (default: $PRIVACY_FOR_FREE_DATA, or data/)"
     )
-    making.add_argument("--results-dir", default=str(RESULTS), help="folder of the records (%(default)s)")
+    making.add_argument(
+        "--results-dir",
+        help="folder of the records (default: "
+        + f"{RESULTS}; a smoke run is shown, and kept where one is named)".replace("%", "%%"),
+    )
     making.add_argument(
         "--restart", action="store_true", help="move a record that is there aside, begin anew"
     )
@@ -135,11 +138,11 @@ def _attest(chosen: argparse.Namespace) -> list[str]:
         validate.one_of("experiment", chosen.experiment, (*experiments.NAMES, ALL))
     names = experiments.NAMES if chosen.experiment == ALL else (chosen.experiment,)
     return attesting.attest_records(
-        chosen.results_dir,
+        given("--results-dir", chosen.results_dir),
         names,
         against=chosen.against,
         sample=validate.whole("--sample", chosen.sample),
-        data_root=chosen.data_root,
+        data_root=_data_root(chosen),
         say=lambda line: print(line, flush=True),
     )
 
@@ -156,17 +159,44 @@ def _show(chosen: argparse.Namespace) -> list[str]:
     return []
 
 
+def _data_root(chosen: argparse.Namespace) -> Path | None:
+    return None if chosen.data_root is None else given("--data-root", chosen.data_root)
+
+
+def _results_dir(chosen: argparse.Namespace) -> Path | None:
+    """Return where records go; None for a smoke run that is kept nowhere.
+
+    ValueError for options that need a record.
+    """
+    if chosen.results_dir is not None:
+        return given("--results-dir", chosen.results_dir)
+    if chosen.profile != "smoke":
+        return RESULTS
+    for option, value in (("--restart", chosen.restart), (f"--as {chosen.name}", chosen.name is not None)):
+        if value:
+            raise ValueError(
+                f"{option} with the profile smoke: allowed with --results-dir, without which it is not kept"
+            )
+    return None
+
+
 def _run(chosen: argparse.Namespace) -> list[str]:
+    chosen.data_root = _data_root(chosen)
     _check_names(chosen)
+    chosen.results_dir = _results_dir(chosen)
     changes = _changes(chosen)
     with ExitStack() as stack:
         workers = _workers(chosen, stack)
         if chosen.experiment == ALL:
-            return _run_all(chosen, workers)
-        (dataset,) = chosen.dataset or ("fashion_mnist_mini",)
-        record = _record(chosen, workers, chosen.experiment, dataset, changes)
-        print(f"{record.path}\n{record.provenance()}")
-    return []
+            failed = _run_all(chosen, workers)
+        else:
+            (dataset,) = chosen.dataset or ("fashion_mnist_mini",)
+            record = _record(chosen, workers, chosen.experiment, dataset, changes)
+            print(f"{record.path or record.table}\n{record.provenance()}")
+            failed = []
+    if chosen.results_dir is None:
+        print(NOT_KEPT)
+    return failed
 
 
 def _check_names(chosen: argparse.Namespace) -> None:

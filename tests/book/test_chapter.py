@@ -1,7 +1,9 @@
 """Chapters check their parameters before any work, and draw from the largest record there is."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -26,12 +28,66 @@ def chapter(results_dir=None, **changed):
         ({"profile": "nonsense"}, "smoke, laptop, paper"),
         ({"device": "nonsense"}, "auto, cpu, cuda"),
         ({"seed": "0"}, "from 0 up"),
+        ({"seed": True}, "from 0 up"),
+        ({"profile": 3}, "smoke, laptop, paper"),
+        ({"dataset": 5}, "fashion_mnist_mini, fashion_mnist"),
+        ({"device": None}, "auto, cpu, cuda"),
     ],
 )
 def test_wrong_value_is_named_with_what_is_allowed(wrong, says):
     with pytest.raises(ValueError, match=says) as error:
         chapter(**wrong)
     assert repr(next(iter(wrong.values()))) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["data_root", "results_dir"])
+@pytest.mark.parametrize("value", [2024, "", ["data"]])
+def test_k7_a_folder_that_is_no_path_is_refused_by_name(name, value):  # case 41
+    with pytest.raises(ValueError, match=f"^{name} .*: allowed is a path, given as text"):
+        open_chapter(**GOOD, **{"data_root": None, "results_dir": None, name: value})
+
+
+def test_k7_a_folder_in_the_home_folder_is_found(tmp_path, monkeypatch):  # case 16
+    monkeypatch.setenv("HOME", str(tmp_path))
+    opened = open_chapter(**GOOD, data_root="~/data", results_dir="~/res")
+    assert (opened.data_root, opened.results_dir) == (tmp_path / "data", tmp_path / "res")
+
+
+def test_k2_a_seed_of_numpys_is_a_whole_number():  # case 11
+    assert type(chapter(seed=np.int64(3)).seed) is int
+    assert chapter(seed=np.int64(3)) == chapter(seed=3)
+
+
+CELL = (
+    "dataset = 'mnist'\nprofile = 'smoke'\nseed = 0\ndevice = 'auto'\ndata_root = results_dir = None\nn = 5"
+)
+
+
+@pytest.mark.parametrize(
+    ("injected", "says"),
+    [
+        ("N = 10", "parameter N 10: known are dataset, profile, seed, device, data_root, results_dir, n"),
+        ("seed = 1\nsead = 2\nm = 'x'", "parameter sead 2, m 'x': known are dataset"),
+    ],
+)
+def test_case_43_a_parameter_that_a_chapter_does_not_have_is_refused_with_those_it_has(injected, says):
+    with pytest.raises(ValueError, match=says):
+        chapters.check_parameters(["", CELL, f"# Parameters\n{injected}\n", "open_chapter(...)"])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        ["", CELL, "N = 10", "open_chapter(...)"],
+        ["", CELL, "# Parameters\nseed = 1\nn = 10\n", "open_chapter(...)"],
+        ["", "%%time\n1 +", "# Parameters\nN = 10\n"],  # no chapter's cell of parameters
+        ["", CELL, "# Parameters\nN = \n"],
+    ],
+)
+def test_case_43_nothing_else_is_refused(history):
+    chapters.check_parameters(history)
+    assert open_chapter(**GOOD, data_root=None, results_dir=None).seed == 0
 
 
 @pytest.fixture
@@ -68,7 +124,7 @@ def test_without_records_the_live_run_is_drawn_once(fake):
 def test_larger_profiles_are_recorded(fake):
     fake.append(set())
     chapter("elsewhere", profile="laptop").run("gibbs_ratio")
-    assert fake[1:] == ["elsewhere"]
+    assert fake[1:] == [Path("elsewhere")]
 
 
 def a_data_set(train, test):
@@ -113,7 +169,7 @@ def test_a_live_run_of_some_tasks_has_their_rows():
 
 def test_of_a_larger_profile_all_tasks_are_run(monkeypatch):
     monkeypatch.setattr(chapters, "run", lambda *_, **options: SimpleNamespace(table=options["results_dir"]))
-    assert chapter("there", profile="laptop").live("private_release", None) == "there"
+    assert chapter("there", profile="laptop").live("private_release", None) == Path("there")
 
 
 SMALL = {"pools": [4], "features": [2], "sizes": [[12, 2]], "normals": 20_000, "chains": 50}

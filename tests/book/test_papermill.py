@@ -9,11 +9,11 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from privacy_for_free import data, experiments
+from privacy_for_free.book.chapter import PARAMETERS
 from privacy_for_free.core import devices
 from privacy_for_free.lab.experiment import PROFILES
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
-PARAMETERS = {"dataset", "profile", "seed", "device", "data_root", "results_dir"}
 FULL_DATA = os.environ.get("PRIVACY_FOR_FREE_DATA")
 MORE = {
     "formulas": {"n", "m", "d_eff", "eps0"},
@@ -38,7 +38,7 @@ def test_parameters_cell_names_the_contract(chapter):
     assert len(cells) == 1
     names = {line.split("=")[0].strip() for line in cells[0].source.splitlines() if "=" in line}
     own = {"settings"} if chapter.stem in {found.chapter for found in experiments.every()} else set()
-    assert names == PARAMETERS | own | MORE.get(chapter.stem, set())
+    assert names == {*PARAMETERS} | own | MORE.get(chapter.stem, set())
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -103,6 +103,17 @@ def test_formulas_stop_at_a_wrong_value(wrong, says, tmp_path):
     with pytest.raises(PapermillExecutionError) as error:
         run(FORMULAS, tmp_path, **wrong)
     assert says in str(error.value)
+
+
+def test_case_43_a_parameter_that_a_chapter_does_not_have_stops_it_in_its_first_cell(tmp_path):
+    with pytest.raises(PapermillExecutionError) as error:
+        run(FORMULAS, tmp_path, N=10, n=2500)
+    known = "dataset, profile, seed, device, data_root, results_dir, n, m, d_eff, eps0"
+    assert f"ValueError: parameter N 10: known are {known}" in str(error.value)
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    ran = [cell.source for cell in executed if cell.cell_type == "code" and cell.execution_count]
+    assert len(ran) == 3  # its parameters, those given, and the cell that opens the chapter
+    assert "open_chapter(" in ran[-1]
 
 
 def test_scaling_stops_at_a_wrong_budget(tmp_path):

@@ -96,10 +96,12 @@ def width_exponent(rows: pd.DataFrame, column: str) -> Interval:
 def shadows_within(hours: float, seconds: float) -> int:
     """Return how many shadows of so many seconds each fit a budget: an even number, halves come in pairs.
 
+    ValueError unless both are finite numbers above 0.
+
     >>> shadows_within(1, 7)
     514
     """
-    return int(3600 * check_hours(hours) / seconds) // 2 * 2
+    return int(3600 * check_hours(hours) / validate.positive("seconds", seconds)) // 2 * 2
 
 
 def afford(rows: pd.DataFrame, hours: float, slope: float) -> pd.DataFrame:

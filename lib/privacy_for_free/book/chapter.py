@@ -1,8 +1,10 @@
 """What every chapter does first: check its parameters, and find the records it draws from."""
 
+import ast
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -13,13 +15,15 @@ import torch
 
 from privacy_for_free import data, experiments
 from privacy_for_free.book import figures
-from privacy_for_free.core import devices
-from privacy_for_free.core.randomness import derived_seed
+from privacy_for_free.core import devices, paths, validate
 from privacy_for_free.data.embedded import PER_CLASS
 from privacy_for_free.experiments.plan import RECORDED
 from privacy_for_free.lab.record import RESULTS, Record, check_profile
 from privacy_for_free.lab.run import designed, run
 from privacy_for_free.lab.store import largest
+
+PARAMETERS = ("dataset", "profile", "seed", "device", "data_root", "results_dir")  # of every chapter
+INJECTED = "# Parameters\n"  # the first line of the cell that papermill puts after a notebook's parameters
 
 
 @dataclass(frozen=True)
@@ -170,26 +174,74 @@ def open_chapter(
     `settings` are changes of the profile's settings of `experiment`, whose chapter this is, by the names of
     fields: {"dm.iterations": 100} or {"dm": {"iterations": 100}}.
 
-    Raises ValueError naming the value and what is allowed: an unknown data set, profile or device, a device
-    this machine lacks, a seed that is no whole number from 0 up, settings that there are not or of a wrong
-    type, with the list of what can be set. Nothing is loaded or run before that.
+    Raises ValueError naming the value and what is allowed: a parameter that papermill was given and the
+    notebook does not have, an unknown data set, profile or device, a device this machine lacks, a seed that
+    is no whole number from 0 up, a folder that is no path, settings that there are not or of a wrong type,
+    with the list of what can be set. Nothing is loaded or run before that.
 
     >>> open_chapter("nonsense", "smoke", 0, "auto", None, None)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ValueError: dataset 'nonsense': known are fashion_mnist_mini, fashion_mnist, ... fairface
     """
+    check_parameters(_history())
+    folders = [
+        None if value is None else paths.given(name, value)
+        for name, value in (("data_root", data_root), ("results_dir", results_dir))
+    ]
     data.check_name(dataset)
     check_profile(profile)
-    derived_seed(seed, "chapter")
+    seed = validate.whole("seed", seed)
     devices.resolve(device)
     if settings:
         _check_settings(settings, experiment, profile)
     figures.use_style()
     # dp-accounting logs each Renyi order that it leaves out, which makes its epsilon larger, never too small.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    return Chapter(
-        dataset, profile, seed, device, data_root or None, results_dir or None, settings or None, experiment
-    )
+    return Chapter(dataset, profile, seed, device, *folders, settings or None, experiment)
+
+
+def check_parameters(history: Sequence[str]) -> None:
+    """Refuse parameters that papermill has injected and the notebook does not have; ValueError lists its own.
+
+    history   what a kernel has executed, cell by cell: the notebook's parameters are those of the cell that
+              assigns `PARAMETERS`, and papermill's cell begins with a comment of its own. Without the one or
+              the other nothing is refused
+
+    >>> check_parameters(["dataset = profile = seed = device = data_root = results_dir = n = 0",
+    ...                   "# Parameters\\nN = 10\\n"])
+    Traceback (most recent call last):
+    ValueError: parameter N 10: known are dataset, profile, seed, device, data_root, results_dir, n
+    """
+    known = injected = {}
+    for cell in history:
+        if cell.startswith(INJECTED):
+            injected = _assigned(cell)
+        elif (assigned := _assigned(cell)).keys() >= {*PARAMETERS}:
+            known = assigned
+    unknown = [f"{name} {value}" for name, value in injected.items() if known and name not in known]
+    if unknown:
+        raise ValueError(f"parameter {', '.join(unknown)}: known are {', '.join(known)}")
+
+
+def _history() -> Sequence[str]:
+    """Return the cells that this kernel has executed; none where this is no kernel."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return [] if shell is None else shell.user_ns.get("In", [])
+
+
+def _assigned(cell: str) -> dict[str, str]:
+    """Return the names that a cell assigns at its top level, each with its value as it is written."""
+    try:
+        body = ast.parse(cell).body
+    except (SyntaxError, ValueError):
+        return {}
+    assignments = [node for node in body if isinstance(node, ast.Assign)]
+    return {
+        name.id: ast.unparse(node.value)
+        for node in assignments
+        for name in node.targets
+        if isinstance(name, ast.Name)
+    }
 
 
 def _check_settings(settings: object, experiment: str | None, profile: str) -> None:

@@ -221,16 +221,21 @@ def progress_of(
     *,
     seed: int = 0,
     device: str = "auto",
-    results_dir: str | os.PathLike,
+    results_dir: str | os.PathLike | None,
     workers: Workers | None = None,
 ) -> Progress:
-    """Return how far a record is, without running anything; errors are those that `run` would raise."""
-    store_at = given("results_dir", results_dir)
+    """Return how far a record is, without running anything; errors are those that `run` would raise.
+
+    With `results_dir` None there is no record, and nothing is finished.
+    """
+    folder = None if results_dir is None else given("results_dir", results_dir)
     design, profile = designed(experiment, profile)
     wanted = _new_sidecar(experiment, dataset, design, profile, seed, device)
     wanted["tasks"] = tasks = len(experiment.tasks(design, dataset))
-    store = Store(store_at, experiment.name, dataset.name, profile, design)
-    if not store.exists():
+    store = None
+    if folder is not None:
+        store = Store(folder, experiment.name, dataset.name, profile, design)
+    if store is None or not store.exists():
         return Progress(tasks, 0, 0.0, complete=False)
     if found := store.complete(wanted, experiment.column_names):
         return Progress(tasks, tasks, found.meta["seconds"], complete=True)
