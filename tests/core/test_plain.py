@@ -14,8 +14,8 @@ from privacy_for_free.core import plain
 NAN, INF = float("nan"), float("inf")
 
 
-def convert(hint, value, kind=plain.FINITE, name="x"):
-    return plain.converter(hint)(name, value, kind)
+def convert(hint, value, kind=None, name="x"):
+    return plain.converter(hint)(name, value, kind or plain.BY_NAME.get(name, plain.FINITE))
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,19 @@ def test_tensors_in_containers_are_made_plain_and_plain_containers_stay():
     whole = {"a": (torch.ones(2), "text")}
     assert convert(object, whole) is whole
     assert [tuple(found.shape) for found in plain.tensors_in(made)] == [(2,), (2,)]
+
+
+def test_masks_are_bool_and_class_numbers_whole_from_zero():
+    mask = torch.tensor([True, False])
+    assert convert(torch.Tensor, mask, name="membership") is mask
+    for wrong in (mask.long(), mask.float(), np.array([1, 0])):
+        with pytest.raises(ValueError, match=r"membership .*: allowed is a tensor of dtype bool"):
+            convert(torch.Tensor, wrong, name="membership")
+    with pytest.raises(ValueError, match=r"labels .*: allowed are whole numbers from 0 up, the least is -1"):
+        convert(torch.Tensor, torch.tensor([0, -1]), name="labels")
+    for wrong in (mask, torch.tensor([0.0, 1.0])):
+        with pytest.raises(ValueError, match=r"labels .*: allowed are whole numbers from 0 up$"):
+            convert(torch.Tensor, wrong, name="labels")
+    soft = torch.tensor([[0.5, -0.5]])
+    assert convert(torch.Tensor, soft, plain.TARGETS, name="labels") is soft
+    assert convert(torch.Tensor, np.array([1], np.uint8), plain.TARGETS).dtype is torch.int64

@@ -13,6 +13,11 @@ What an argument may hold is finite, unless the entrance says otherwise:
 
     @entrance(scores=ORDERED)      infinite scores are allowed, a NaN is not
     @entrance(images=SHOWN)        floats from 0 to 1
+    @entrance(allowed=MASK)        of dtype bool
+
+and where arguments belong together, their shapes are stated and checked (`shapes`):
+
+    @entrance(shapes="images N d, labels N, released K classes d")
 
 Functions that entrances call in their inner loops are none: what they are given is plain already, and they
 may be compiled, differentiated or vectorised. `ENTRANCES` holds all there are, by their full name.
@@ -29,21 +34,33 @@ import numpy as np
 import torch
 
 from privacy_for_free.core import plain
-from privacy_for_free.core.plain import ANY, FINITE, KINDS, ORDERED, SHOWN
+from privacy_for_free.core.plain import ANY, CLASSES, FINITE, KINDS, MASK, ORDERED, SHOWN, TARGETS
+from privacy_for_free.core.shapes import check, parse
 
-__all__ = ["ANY", "ENTRANCES", "FINITE", "ORDERED", "SHOWN", "entrance", "own_state"]
+__all__ = [
+    "ANY",
+    "CLASSES",
+    "ENTRANCES",
+    "FINITE",
+    "MASK",
+    "ORDERED",
+    "SHOWN",
+    "TARGETS",
+    "entrance",
+    "own_state",
+]
 
 ENTRANCES: dict[str, Callable] = {}
 AUTOCAST = ("cpu", "cuda")
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
-def entrance(target: Callable | None = None, /, **kinds: str) -> Callable:
+def entrance(target: Callable | None = None, /, *, shapes: str = "", **kinds: str) -> Callable:
     """Make a function, or the construction of a class, an entrance; kinds name what its tensors may hold."""
     if target is None:
-        return functools.partial(entrance, **kinds)
+        return functools.partial(entrance, shapes=shapes, **kinds)
     function = target.__init__ if isinstance(target, type) else target
-    arguments = Arguments(function, kinds, target.__qualname__)
+    arguments = Arguments(function, kinds, target.__qualname__, shapes)
     ENTRANCES[f"{target.__module__}.{target.__qualname__}"] = target
     if isinstance(target, type):
         target.__init__ = _named_as(function, _constructing(function, arguments))
@@ -88,12 +105,14 @@ def own_state() -> Iterator[None]:
 class Arguments:
     """How the arguments of one function are made plain, from its annotations, read at the first call."""
 
-    def __init__(self, function: Callable, kinds: dict[str, str], called: str) -> None:
-        """Remember the function; ValueError for kinds of parameters it has not."""
+    def __init__(self, function: Callable, kinds: dict[str, str], called: str, shapes: str = "") -> None:
+        """Remember the function; ValueError for kinds and shapes of parameters it has not."""
         self.function = function
         self.signature = inspect.signature(function)
         self.kinds = kinds
-        for name, kind in kinds.items():
+        self.shapes = parse(shapes) if shapes else ()
+        stated = dict.fromkeys((shape.name for shape in self.shapes), FINITE) | kinds
+        for name, kind in stated.items():
             if name not in self.signature.parameters or kind not in KINDS:
                 raise ValueError(f"entrance {called}: no parameter {name!r}, or no kind {kind!r}")
 
@@ -116,7 +135,7 @@ class Arguments:
             convert = self.converters.get(name)
             if convert is None:
                 continue
-            kind = self.kinds.get(name, FINITE)
+            kind = self.kinds.get(name) or plain.BY_NAME.get(name, FINITE)
             default = self.signature.parameters[name].default
             if value is default:
                 continue
@@ -128,6 +147,7 @@ class Arguments:
                 case _:
                     made = convert(name, value, kind)
             bound.arguments[name] = made
+        check(self.shapes, bound.arguments)
         return bound
 
 

@@ -4,8 +4,9 @@ with, or is refused by name.
 `converter` reads an annotation once and returns what checks and converts an argument of that type. Accepted:
 
     torch.Tensor   tensors and numpy arrays of numbers or bools, strided, on one device; a history is cut off,
-                   half precision becomes float32, any layout becomes the plain one. Labels of any whole dtype
-                   become int64. Values are finite, unless a KIND says otherwise.
+                   half precision becomes float32, any layout becomes the plain one. Values are finite,
+                   unless a KIND says otherwise; BY_NAME has the kinds of parameters that mean the same
+                   everywhere: labels of any whole dtype become int64, membership is bool.
     np.ndarray     the same, as an array
     int            whole numbers, numpy's too; no bools, no text, no 3.0
     float          numbers, numpy's and tensors of one value too; no bools, no text, no NaN
@@ -35,9 +36,12 @@ FINITE = "finite"  # the kind of a tensor that no other is named for
 ORDERED = "ordered"  # infinite values are allowed, NaN is not
 SHOWN = "shown"  # images as they are shown: floats from 0 to 1
 ANY = "any"  # whatever the dtype can hold
-KINDS = (FINITE, ORDERED, SHOWN, ANY)
+MASK = "mask"  # of dtype bool
+CLASSES = "classes"  # whole numbers from 0 up; int64 whatever they came as
+TARGETS = "targets"  # class numbers, or floats: what a network is to say
+KINDS = (FINITE, ORDERED, SHOWN, ANY, MASK, CLASSES, TARGETS)
+BY_NAME = {"membership": MASK, "labels": CLASSES, "labels_of_pool": CLASSES, "owner": CLASSES}
 MARGIN = 1e-6  # by which values of images that are shown may lie outside, from clamping and rounding
-WHOLE = ("labels", "labels_of_pool", "owner")  # parameters whose whole numbers become int64
 HALF = (torch.float16, torch.bfloat16)
 NUMBERS = "biuf"  # numpy's kinds of dtypes that torch has too
 
@@ -109,7 +113,7 @@ def tensor(name: str, value: object, kind: str = FINITE) -> torch.Tensor:
     if value.layout is not torch.strided or value.is_complex() or value.is_quantized or value.is_meta:
         raise refused(name, value, "is a tensor of real numbers in memory, strided")
     value = plain_tensor(value)
-    if name in WHOLE and not value.is_floating_point() and value.dtype is not torch.bool:
+    if kind in (CLASSES, TARGETS) and not value.is_floating_point() and value.dtype is not torch.bool:
         value = value.long()
     check_values(name, value, kind)
     return value
@@ -133,6 +137,11 @@ def check_values(name: str, value: torch.Tensor, kind: str) -> None:
     """Refuse values that a result would hide: the first that is not finite, or lies outside of [0, 1]."""
     if kind == SHOWN and not value.is_floating_point():
         raise refused(name, value, "are floats from 0 to 1")
+    if kind == MASK and value.dtype is not torch.bool:
+        raise refused(name, value, "is a tensor of dtype bool")
+    if kind == CLASSES and (value.dtype is not torch.int64 or (value.numel() and int(value.min()) < 0)):
+        least = f", the least is {int(value.min())}" if value.dtype is torch.int64 else ""
+        raise refused(name, value, f"are whole numbers from 0 up{least}")
     if kind == ANY or not value.is_floating_point() or value.numel() == 0:
         return
     wrong = value.isnan() if kind == ORDERED else ~value.isfinite()
