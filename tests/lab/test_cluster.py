@@ -7,6 +7,7 @@ import re
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,8 @@ from privacy_for_free.experiments import linear_dm
 from privacy_for_free.lab import chunks, provenance
 from privacy_for_free.lab.record import RecordError
 from privacy_for_free.lab.run import progress_of, run
-from privacy_for_free.lab.store import IDENTITY, Store
+from privacy_for_free.lab.sidecar import IDENTITY
+from privacy_for_free.lab.store import Store
 
 TESTS = Path(__file__).parents[1]
 pytest.importorskip("distributed", reason="needs Dask: pip install -e '.[cluster]'")
@@ -246,6 +248,9 @@ def test_local_workers_have_cores_of_their_own():
         ("loca", None, "cluster 'loca': allowed are local, or an address such as tcp://host:8786"),
         ("tcp://host", None, "cluster 'tcp://host': allowed are local"),
         ("local", 0, "workers 0: allowed are whole numbers from 1 up"),
+        ("local", "2", "workers '2': allowed are whole numbers from 1 up"),
+        ("local", True, "workers True: allowed are whole numbers from 1 up"),
+        (8786, None, "cluster 8786: allowed are local"),
         ("host:8786", 3, "workers 3: allowed with cluster local only"),
         ("ucx://host:8786", None, "cluster 'ucx://host:8786': allowed are local"),
         ("tls://host:8786", None, "Dask's configuration names no certificates"),
@@ -255,6 +260,12 @@ def test_local_workers_have_cores_of_their_own():
 def test_mistakes_are_named_with_what_is_allowed(where, workers, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         clusters.Cluster(where, workers)
+
+
+def test_k2_a_number_of_workers_may_be_numpys_and_a_data_root_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # cases 11, 16
+    named = clusters.Cluster("local", np.int64(2), "~/data")
+    assert (named.workers, type(named.workers), named.data_root) == (2, int, str(tmp_path / "data"))
 
 
 @pytest.fixture

@@ -63,11 +63,20 @@ def test_commit_is_the_checkouts_and_says_whether_the_library_differs(checkout):
     assert provenance.commit(checkout) == f"{commit}+changes"
 
 
-def test_commit_of_a_repository_around_an_installed_package_is_not_named(checkout, tmp_path):
+def test_k6_commit_of_a_repository_around_an_installed_package_is_not_named(checkout, tmp_path):  # case 39
+    """Nor where it lies in that project at the place it has here, as in a folder `lib` that git ignores."""
     for folder in ("venv/lib/python3/site-packages/privacy_for_free", "lib/other/privacy_for_free"):
         installed = tmp_path / folder
         installed.mkdir(parents=True)
+        (installed / "__init__.py").touch()
         assert provenance.commit(installed) is None
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    installed = other / "lib" / "privacy_for_free"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").touch()
+    assert provenance.commit(installed) is None
 
 
 def test_without_git_no_commit_is_named(checkout, monkeypatch):

@@ -4,13 +4,14 @@ import json
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from privacy_for_free.core import checkpoint as files
 from privacy_for_free.lab import provenance, settings
 from privacy_for_free.lab.record import FORMAT, RecordError
-from privacy_for_free.lab.run import LocalWorkers, Progress, designed, progress_of
+from privacy_for_free.lab.run import LocalWorkers, Progress, designed, progress_of, run
 from privacy_for_free.lab.store import largest, read
 
 
@@ -90,6 +91,13 @@ def test_interrupted_run_goes_on_bitwise(toy, make, does, tmp_path, finished):
         ({"profile": "huge"}, "smoke, laptop, paper"),
         ({"seed": -1}, "from 0 up"),
         ({"seed": 1.5}, "from 0 up"),
+        ({"seed": "7"}, "seed '7': allowed are whole numbers from 0 up"),
+        ({"seed": True}, "seed True: allowed are whole numbers from 0 up"),
+        ({"profile": 3}, "profile 3: known are smoke, laptop, paper"),
+        ({"device": None}, "auto, cpu, cuda"),
+        ({"changes": {"tasks": "7"}}, "tasks '7': allowed are whole numbers"),
+        ({"changes": "tasks=7"}, "changes 'tasks=7': allowed is a mapping"),
+        ({"changes": {"tasks": 1}, "name": 5}, "name 5: allowed are small letters"),
         ({"device": "tpu"}, "auto, cpu, cuda"),
         ({"changes": {"nonsense": 1}}, "nonsense 1: allowed are the names below"),
         ({"changes": {"tasks": 1.5}}, "tasks 1.5: allowed are whole numbers"),
@@ -102,6 +110,42 @@ def test_bad_arguments_stop_before_anything_is_written(make, tmp_path, options, 
     with pytest.raises(ValueError, match=says):
         make(tmp_path, **options)
     assert not any(tmp_path.iterdir())
+
+
+def test_k2_what_a_run_is_of_are_objects_not_their_names(toy, tmp_path):
+    for arguments, says in (
+        (("toy", toy.DATA), "experiment 'toy': allowed is what privacy_for_free.experiments.get returns"),
+        ((toy.EXPERIMENT, "mnist"), "dataset 'mnist': allowed is what privacy_for_free.data.load returns"),
+        ((toy.EXPERIMENT, 5), "dataset 5: allowed is what privacy_for_free.data.load returns"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            run(*arguments, results_dir=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_k2_a_seed_of_numpys_is_the_seed_it_is(make, tmp_path):  # case 11
+    assert (
+        make(tmp_path, seed=np.int64(3)).path.read_bytes() == make(tmp_path / "b", seed=3).path.read_bytes()
+    )
+    assert make(tmp_path, seed=3).meta["seed"] == 3  # the same record
+
+
+def test_a_data_set_that_is_too_small_leaves_nothing(toy, make, tmp_path):
+    def refuses(design, dataset):
+        raise ValueError("pool of 8 images: 4 of class 0 asked for, there are 3")
+
+    toy.EXPERIMENT = replace(toy.EXPERIMENT, tasks=refuses)
+    with pytest.raises(ValueError, match="there are 3"):
+        make(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_k7_a_record_in_the_home_folder_is_found_there(make, tmp_path, monkeypatch):  # case 16
+    monkeypatch.setenv("HOME", str(tmp_path))
+    record = make("~/res")
+    assert record.path == tmp_path / "res" / "toy" / "toy_data-laptop.csv"
+    assert read("toy", "toy_data", "laptop", "~/res").path == record.path
+    assert largest("toy", "toy_data", "~/res").path == record.path
 
 
 def test_profiles_share_nothing(toy, make, does, tmp_path, snapshot):

@@ -43,7 +43,7 @@ def attest_records(
     Raises AttestationError where the library differs from its commit: what is attested has to be found again.
     """
     results_dir = given("results_dir", results_dir)
-    data_root = None if data_root is None else str(given("data_root", data_root))  # it is sent as JSON
+    data_root = None if data_root is None else given("data_root", data_root)
     validate.whole("sample", sample)
     commit, failed = attest.clean_commit(), []
     compared: dict[tuple[str, str], Attestation] = {}

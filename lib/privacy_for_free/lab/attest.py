@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from privacy_for_free.core.paths import given
 from privacy_for_free.data import Dataset
 from privacy_for_free.lab import definitions, provenance, settings
 from privacy_for_free.lab.experiment import Experiment
@@ -133,12 +134,14 @@ class Attestation:
     experiment: Experiment
     reference: Library
     load: Callable[[str, str | None], Dataset]
-    data_root: str | None = None
+    data_root: str | os.PathLike | None = None
     say: Callable[[str], object] = print
     candidate: Library = TODAY
 
     def __post_init__(self) -> None:
-        """Nothing was compared yet."""
+        """Nothing was compared yet; ValueError for a data root that is no path."""
+        if self.data_root is not None:
+            self.data_root = str(given("data_root", self.data_root))  # it is sent as JSON
         self.measured = [column.name for column in self.experiment.columns if column.measured]
         self.entered: set[str] | None = None
         self.before: dict[str, object] = {}
