@@ -1,0 +1,175 @@
+"""The contract of docs/api.md, over all entrances there are: found here, named nowhere.
+
+A case is an entrance, an argument in another form, and a state of torch in the caller. Demanded is the result
+of the plain arguments, bit for bit, or one ValueError that names an argument.
+"""
+
+import inspect
+import re
+import resource
+import signal
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.api import comparing, doors, variants, vocabulary
+
+from privacy_for_free.core.errors import DivergenceError
+from privacy_for_free.data.files import DataError
+
+DRAWN = 2000  # cases in a run of the tests
+SECONDS = 30  # that a call may take
+MEMORY = 6 * 2**30  # bytes of addresses that a case may add
+WORK = (
+    "steps",
+    "burn_in",
+    "repetitions",
+    "resamples",
+    "draws",
+    "runs",
+    "pilots",
+    "iterations",
+    "epochs",
+    "count",
+)
+SLOW = ("two_threads", "three_threads")
+
+
+@contextmanager
+def limits():
+    """Turn a call that takes too long, or too much memory, into an error."""
+
+    def stop(number, frame):
+        raise TimeoutError(f"a call took longer than {SECONDS} s")
+
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, hard))
+    old = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
+
+
+def state_now():
+    return (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+        np.geterr(),
+    )
+
+
+def cases(name):
+    """Return the forms of all arguments of an entrance: [(parameter, key, demanded, form)]."""
+    found = []
+    for parameter in doors.parameters(name):
+        try:
+            value = vocabulary.example(name, parameter.name)
+        except LookupError:
+            value = parameter.default  # of an optional one that the vocabulary need not know
+        for key, (demanded, form) in variants.forms(parameter, value).items():
+            if not (parameter.name in WORK and key in ("either huge", "either beyond_64_bits")):
+                found.append((parameter.name, value, key, demanded, form))
+    return found
+
+
+def attempt(name, state, changes):
+    """Call an entrance in a state; return its result, or the error that it may give."""
+    arguments = doors.arguments(name) | changes
+    with limits(), variants.STATES[state]():
+        before = state_now()
+        try:
+            return doors.call(name, arguments), None
+        except (ValueError, DivergenceError, DataError) as error:
+            return None, error
+        finally:
+            assert state_now() == before
+
+
+def check_error(name, error):
+    """An error says what it is about, and what is allowed."""
+    assert not isinstance(error, ValueError) or type(error) is ValueError, repr(error)
+    said = str(error)
+    names = [parameter.name for parameter in inspect.signature(doors.every()[name]).parameters.values()]
+    assert any(re.search(rf"\b{re.escape(one.rstrip('s'))}", said) for one in names), f"names nothing: {said}"
+    assert "\n" not in said
+
+
+def check(name, state, parameter, value, key, demanded, form):
+    given_value = form(value)
+    in_memory = isinstance(given_value, torch.Tensor) and given_value.layout is torch.strided
+    kept = given_value.copy() if isinstance(given_value, np.ndarray) else None
+    if in_memory and not given_value.is_meta:
+        kept = given_value.detach().clone()
+    result, error = attempt(name, state, {parameter: given_value})
+    match demanded:
+        case "same":
+            assert error is None, f"refused: {error}"
+            assert comparing.same(result, doors.plain(name)), "another result than that of the plain input"
+        case "refused":
+            assert error is not None, "taken"
+            assert parameter in str(error), f"does not name {parameter}: {error}"
+        case "not_finite":
+            assert error is not None or "nan" not in key, "a NaN went through"
+        case "half":
+            expected, refusal = attempt(name, "plain", {parameter: given_value.float()})
+            assert (error is None) == (refusal is None), f"{error} {refusal}"
+            assert error is not None or comparing.same(result, expected)
+    if error is not None:
+        check_error(name, error)
+    for made in comparing.tensors(result):
+        assert not made.requires_grad
+        if in_memory and made.numel():
+            assert made.untyped_storage().data_ptr() != given_value.untyped_storage().data_ptr()
+    if isinstance(kept, torch.Tensor):
+        assert torch.equal(kept.nan_to_num(), given_value.detach().nan_to_num()), "the argument was changed"
+    elif kept is not None and kept.dtype != object:
+        assert kept.tobytes() == given_value.tobytes(), "the argument was changed"
+
+
+def test_every_entrance_is_known_by_its_parameters():
+    assert len(doors.every()) > 100
+    missing = []
+    for name, door in doors.every().items():
+        for parameter in vocabulary.needed(name, door):
+            try:
+                vocabulary.example(name, parameter.name)
+            except LookupError as error:
+                missing.append(str(error))
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("name", doors.every())
+def test_k1_the_same_call_gives_the_same_bits_in_every_state(name):
+    expected = doors.plain(name)
+    for state in variants.STATES:
+        result, error = attempt(name, state, {})
+        assert error is None, f"{state}: {error}"
+        assert comparing.same(result, expected), state
+
+
+@settings(
+    max_examples=DRAWN,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_a_drawn_case_gives_the_plain_result_or_one_error_that_names_an_argument(data):
+    name = data.draw(st.sampled_from(list(doors.every())))
+    found = cases(name)
+    state = data.draw(st.sampled_from(list(variants.STATES)))
+    if found:
+        check(name, state, *data.draw(st.sampled_from(found)))
