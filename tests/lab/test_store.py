@@ -282,7 +282,7 @@ refused("No space left on device")
 (disk / "filler").unlink()
 sh("mount", "-o", "remount,ro", disk)
 done = len(calls)
-refused("cannot write there (Read-only file system); nothing was run")
+refused("could not be written (Read-only file system); nothing was run")
 assert len(calls) == done
 sh("mount", "-o", "remount,rw", disk)
 table = make(does, disk, "paper").path.read_text()

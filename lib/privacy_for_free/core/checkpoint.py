@@ -72,7 +72,7 @@ def _locked(path: Path, lock: Path, error: type[Exception]) -> BinaryIO:
             lock.parent.mkdir(parents=True, exist_ok=True)
             handle = lock.open("wb")
         except OSError as why:
-            raise error(f"{lock.parent}: cannot write there ({why.strerror}); nothing was run") from why
+            raise error(f"{path}: could not be written ({why.strerror}); nothing was run") from why
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock.stat().st_ino == os.fstat(handle.fileno()).st_ino:
