@@ -175,7 +175,7 @@ def test_bad_targets(arguments, message):
 
 @pytest.mark.parametrize("noise_multiplier", [-1.0, math.nan, math.inf])
 def test_bad_noise(noise_multiplier):
-    with pytest.raises(ValueError, match=r"noise_multiplier .*allowed are finite numbers from 0 up"):
+    with pytest.raises(ValueError, match=r"noise_multiplier .*allowed are (finite )?numbers"):
         Mechanism(noise_multiplier)
 
 

@@ -29,7 +29,7 @@ ALL = {
 def problem(sets=2, ipc=2, count=60):
     images = torch.rand((count, 1, 8, 8), generator=generator(0, "pool")) * 2 - 1
     membership = torch.rand((sets, count), generator=generator(0, "halves")) < 0.7
-    return Problem.of(images, torch.arange(count) % 3, membership, ipc, "noise", 5)
+    return Problem.of(images, torch.arange(count) % 3, membership, ipc, "noise", 5, noise="seed")
 
 
 def smallest_class(case):
@@ -128,12 +128,13 @@ def test_the_least_noise_of_sampled_steps_is_nearly_exact():
     [
         ({"epsilon": 0.0}, "epsilon 0.0: allowed are numbers above 0"),
         ({"epsilon": -1.0}, "epsilon -1.0: allowed are numbers above 0"),
-        ({"epsilon": math.nan}, "epsilon nan: allowed are numbers above 0"),
+        ({"epsilon": math.nan}, "epsilon nan: allowed are numbers, and this is none"),
         ({"delta": 0.0}, "delta 0.0: allowed are numbers between 0 and 1"),
         ({"settings": DPSGD(0.0)}, "settings DPSGD.*: allowed are Linear, LDPDC, NDPDC, OneRelease, DPMERF"),
         ({"settings": nc.NDPDC()}, "noise_multiplier 3.46 beside an epsilon: allowed is 0"),
         ({"settings": nc.LDPDC(0.0)}, "sample 50: allowed are 1 to"),
-        ({"sums": torch.zeros((2, 3))}, r"sums for Linear.*: allowed are sums for OneRelease only"),
+        ({"sums": torch.zeros((2, 3))}, "sums Tensor .*: allowed is a privacy_for_free ClippedSums"),
+        ({"sums": nc.ClippedSums(torch.zeros((2, 3)), "")}, "sums for Linear.*: allowed are sums for OneRel"),
         ({"problem": dataclasses.replace(problem(), init="real")}, "init 'real': allowed is 'noise'"),
     ],
 )

@@ -58,7 +58,7 @@ def twin(images, labels, parameters, seed):
 
 def test_training_is_the_papers_algorithm():
     images, labels = examples()
-    found = dp_sgd.train(NETWORK, images, labels, SMALL, 3)
+    found = dp_sgd.train(NETWORK, images, labels, SMALL, 3, noise="seed")
     expected = twin(images, labels, SMALL, 3)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
@@ -91,7 +91,7 @@ def clipped_norm(images, labels, bound, seed=0):
     """How far one step of rate 1, without noise, moves the parameters, as a gradient."""
     start = NETWORK.initial(generator(seed, "dp_sgd initial"), images.dtype)
     parameters = dp_sgd.DPSGD(0.0, bound=bound, sample=len(images), steps=1, learning_rate=1.0, momentum=0.0)
-    end = dp_sgd.train(NETWORK, images, labels, parameters, seed)
+    end = dp_sgd.train(NETWORK, images, labels, parameters, seed, noise="seed")
     moved = [((start[name] - end[name]) * len(images)).double().flatten() for name in start]
     return float(torch.cat(moved).norm())
 
@@ -126,7 +126,7 @@ def test_the_noise_has_the_stated_spread_and_an_empty_sample_is_all_noise():
         >= 1 / 4000
     )
     start = network.initial(generator(seed, "dp_sgd initial"), images.dtype)
-    end = dp_sgd.train(network, images, labels, parameters, seed)
+    end = dp_sgd.train(network, images, labels, parameters, seed, noise="seed")
     noise = torch.cat([(start[name] - end[name]).flatten() for name in start]) / 3
     assert len(noise) > 8000
     assert stats.kstest(noise.numpy(), "norm").pvalue > 0.01
@@ -135,9 +135,9 @@ def test_the_noise_has_the_stated_spread_and_an_empty_sample_is_all_noise():
 
 def test_chunks_change_nothing():
     images, labels = examples()
-    whole = dp_sgd.train(NETWORK, images, labels, dataclasses.replace(SMALL, chunk=100), 3)
+    whole = dp_sgd.train(NETWORK, images, labels, dataclasses.replace(SMALL, chunk=100), 3, noise="seed")
     for chunk in (1, 4):
-        cut = dp_sgd.train(NETWORK, images, labels, dataclasses.replace(SMALL, chunk=chunk), 3)
+        cut = dp_sgd.train(NETWORK, images, labels, dataclasses.replace(SMALL, chunk=chunk), 3, noise="seed")
         for name, value in whole.items():
             torch.testing.assert_close(cut[name], value)
 
@@ -145,9 +145,9 @@ def test_chunks_change_nothing():
 def test_runs_are_named_and_leave_the_global_generator_alone():
     images, labels = examples()
     state = torch.get_rng_state()
-    first = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "a")
-    again = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "a")
-    other = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "b")
+    first = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "a", noise="seed")
+    again = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "a", noise="seed")
+    other = dp_sgd.train(NETWORK, images, labels, SMALL, 3, "b", noise="seed")
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["0.weight"], other["0.weight"])
@@ -161,7 +161,7 @@ def test_it_learns_with_little_noise():
     for c in range(3):
         images[labels == c, :, 2 * c : 2 * c + 3] += 2.0
     parameters = dp_sgd.DPSGD(0.3, sample=30, steps=60, learning_rate=1.0, momentum=0.5)
-    found = dp_sgd.train(NETWORK, images, labels, parameters, 0)
+    found = dp_sgd.train(NETWORK, images, labels, parameters, 0, noise="seed")
     assert training.accuracy(NETWORK, found, images, labels) > 0.9
 
 
@@ -200,16 +200,23 @@ def test_bad_data():
         ((images, labels + 1), "labels from 1 to 3: allowed are 0 to 2"),
     ]:
         with pytest.raises(ValueError, match=message):
-            dp_sgd.train(NETWORK, *arguments, SMALL, 0)
+            dp_sgd.train(NETWORK, *arguments, SMALL, 0, noise="seed")
 
 
 def test_without_opacus_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "opacus.optimizers", None)
     with pytest.raises(ModuleNotFoundError, match=r"DP-SGD needs .*pip install '\.\[private\]' in"):
-        dp_sgd.train(NETWORK, *examples(), SMALL, 0)
+        dp_sgd.train(NETWORK, *examples(), SMALL, 0, noise="seed")
 
 
 def test_divergence_is_reported():
     images, labels = examples(dtype=torch.float32)
     with pytest.raises(DivergenceError, match="dp_sgd: step 0: a parameter is not finite"):
-        dp_sgd.train(NETWORK, images, labels, dataclasses.replace(SMALL, bound=1e4, learning_rate=3e38), 0)
+        dp_sgd.train(
+            NETWORK,
+            images,
+            labels,
+            dataclasses.replace(SMALL, bound=1e4, learning_rate=3e38),
+            0,
+            noise="seed",
+        )

@@ -42,7 +42,7 @@ def problem(sets=2, ipc=2, classes=3, count=60, channels=1, size=8, seed=0, dtyp
     images = torch.rand((count, channels, size, size), generator=generator(seed, "pool"), dtype=dtype) * 2 - 1
     labels = torch.arange(count) % classes
     membership = torch.rand((sets, count), generator=generator(seed, "halves")) < 0.7
-    return Problem.of(images, labels, membership, ipc, "noise", 5, names=names)
+    return Problem.of(images, labels, membership, ipc, "noise", 5, names=names, noise="seed")
 
 
 def counts(case):

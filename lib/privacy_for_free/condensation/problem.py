@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network
 
@@ -33,8 +34,8 @@ class Problem:
                 real images; or images, K x classes x ipc x C x H x W. None for what `init` says
     network     what DM takes its features from; None for what its settings build
     noise       what the noise and the samples of a private release are derived from: "members", the seed, the
-                settings and the members' images and labels, so that one seed gives other data other noise, which
-                cannot be subtracted; or "seed", the seed alone, for experiments that others make again
+                settings and the members' images and labels, so that one seed gives other data other noise; or
+                "seed", the seed alone, for experiments that others make again
     """
 
     images: torch.Tensor = field(repr=False)
@@ -214,11 +215,13 @@ def digest(images: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor | None
     return found.hexdigest()
 
 
+@entrance
 def hard_labels(sets: int, classes: int, ipc: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return labels int64, K x classes x ipc: the class's own number."""
     return torch.arange(classes, device=device)[None, :, None].repeat(sets, 1, ipc)
 
 
+@entrance
 def class_counts(labels: torch.Tensor, membership: torch.Tensor, classes: int) -> torch.Tensor:
     """Return int64, K x classes: how many images of each class each set holds."""
     counts = torch.zeros((len(membership), classes), dtype=torch.int64, device=membership.device)
@@ -227,6 +230,7 @@ def class_counts(labels: torch.Tensor, membership: torch.Tensor, classes: int) -
     return counts
 
 
+@entrance
 def initialise(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the synthetic images before the first step and which real ones they are (-1 for noise).
 

@@ -39,6 +39,7 @@ from types import ModuleType
 import numpy as np
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 ACCOUNTANTS = ("analytic", "rdp", "pld")
 ADJACENCIES = ("add_remove", "replace_one")
@@ -48,6 +49,7 @@ LARGEST_NOISE = 2.0**20
 TOLERANCE = 1e-5  # of a calibrated noise multiplier, relative
 
 
+@entrance
 @dataclass(frozen=True)
 class Mechanism:
     """`steps` noisy sums over Poisson samples.
@@ -74,6 +76,7 @@ class Mechanism:
             raise ValueError(f"rate {self.rate!r}: allowed are numbers above 0, up to 1")
         validate.one_of("adjacency", self.adjacency, ADJACENCIES)
 
+    @entrance
     def epsilon(self, delta: float = DELTA, accountant: str = "pld") -> float:
         """Return an epsilon >= 0 for which the mechanism is (epsilon, delta)-DP; infinity without noise.
 
@@ -95,6 +98,7 @@ class Mechanism:
         return float(using.compose(_event(self, accountant)).get_epsilon(delta))
 
 
+@entrance
 @cache
 def calibrate(
     epsilon: float,

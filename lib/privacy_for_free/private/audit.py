@@ -13,6 +13,7 @@ from scipy.special import betaincinv
 
 from privacy_for_free.attacks.epsilon import epsilon_lower_bound
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.private.accounting import DELTA
 
 
@@ -34,6 +35,7 @@ class Audit:
     runs: int
 
 
+@entrance
 def audit(
     statistic: Callable[[bool, int], float],
     runs: int,
@@ -84,6 +86,7 @@ def _choose(values: np.ndarray, delta: float, confidence: float) -> tuple[float,
     return chosen
 
 
+@entrance
 def lower_bounds(
     true: np.ndarray, false: np.ndarray, runs: int, delta: float, confidence: float
 ) -> np.ndarray:

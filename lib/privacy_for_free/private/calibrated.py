@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.private.accounting import DELTA, Mechanism, calibrate
 from privacy_for_free.private.dp_merf import DPMERF
 from privacy_for_free.private.noisy_condensation import (
@@ -63,6 +64,7 @@ class Release:
     epsilons: Epsilons
 
 
+@entrance
 def release(
     problem: Problem,
     settings: Settings,
@@ -99,6 +101,7 @@ def release(
     return Release(sets, mechanism, epsilon, epsilons(mechanism, delta))
 
 
+@entrance
 def least_noise(mechanism: Mechanism, epsilon: float, delta: float = DELTA) -> Mechanism:
     """Return the mechanism with the least noise that is (epsilon, delta)-DP under the tightest accountant.
 
@@ -115,6 +118,7 @@ def least_noise(mechanism: Mechanism, epsilon: float, delta: float = DELTA) -> M
     )
 
 
+@entrance
 def epsilons(mechanism: Mechanism, delta: float = DELTA) -> Epsilons:
     """Return the epsilons of a mechanism's noise, whatever adjacency it was calibrated for.
 
@@ -134,6 +138,7 @@ def epsilons(mechanism: Mechanism, delta: float = DELTA) -> Epsilons:
     )
 
 
+@entrance
 def tightest(mechanism: Mechanism) -> str:
     """Return the accountant with the least epsilon: exact without sampling, else by privacy losses.
 

@@ -24,16 +24,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from privacy_for_free.condensation.loop import Run
-from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels
+from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets.networks import Weights
 from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.noisy_condensation.members import check
 from privacy_for_free.private.noisy_condensation.sums import clipped_sums, noise
 
 CHUNK_ROWS = 4096  # images whose features are in memory at once
 
 
+@entrance
 @dataclass(frozen=True)
 class DPMERF:
     """Settings. The defaults are those of the authors' first code, but for the noise, which is that of one
@@ -72,6 +75,7 @@ class DPMERF:
         for name in ("length_scale", "learning_rate", "decay"):
             validate.positive(name, getattr(self, name))
 
+    @entrance
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what is released, for accounting: one sum without sampling, whatever the class counts are.
 
@@ -84,6 +88,7 @@ class DPMERF:
         return generate(problem, self)
 
 
+@entrance
 def frequencies(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     """Return the frequencies D/2 x d, of the images' dtype: drawn from the seed, the same for every set."""
     shape = (parameters.features // 2, math.prod(problem.images.shape[1:]))
@@ -98,15 +103,17 @@ def fourier(images: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
     return torch.cat([angles.cos(), angles.sin()], 1) / math.sqrt(len(frequencies))
 
 
+@entrance
 def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     """Return each set's noisy mean embedding, float64 K x classes x D: all that is seen of the data."""
+    check(problem, parameters)
     w = frequencies(problem, parameters)
     device = problem.images.device
     released = []
     for name, row in zip(problem.names, problem.membership.to(device), strict=True):
         members = row.nonzero()[:, 0]
         shape = (problem.classes, parameters.features)
-        stream = problem.generator("dp_merf noise", name)
+        stream = problem.noise_generator("dp_merf noise", name, settings=parameters)
         total = noise(shape, parameters.noise_multiplier, stream).to(device)
         for rows in members.split(CHUNK_ROWS):
             phi = fourier(problem.images[rows], w)
@@ -115,6 +122,7 @@ def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     return torch.stack(released)
 
 
+@entrance
 def generate(problem: Problem, parameters: DPMERF) -> Condensed:
     """Release, train a generator for each set, and let it make `ipc` images of each class.
 
@@ -124,10 +132,8 @@ def generate(problem: Problem, parameters: DPMERF) -> Condensed:
     finite.
     """
     began = time.monotonic()
-    if problem.init != "noise":
-        raise ValueError(f"init {problem.init!r}: allowed is 'noise', a generator starts from no image")
+    counts = check(problem, parameters).double()
     w = frequencies(problem, parameters)
-    counts = class_counts(problem.labels, problem.membership, problem.classes).double().cpu()
     made, losses = [], []
     for name, target, count in zip(problem.names, release(problem, parameters), counts, strict=True):
         weights, statistics, loss = _fit(problem, parameters, name, target, count, w)

@@ -12,23 +12,28 @@ Instance norm looks at one image at a time; a network with batch statistics woul
 number of examples, and what `noisy_condensation` lists. There is no early stopping.
 """
 
+import secrets
 from dataclasses import dataclass
 
 import torch
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
+from privacy_for_free.condensation.problem import digest
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
 from privacy_for_free.nets.networks import Network
 from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.noisy_condensation.members import check_secret
 from privacy_for_free.private.noisy_condensation.sums import poisson_sample
 
 BOUND_SHARE = 1 - 1e-5  # what Opacus clips to, of C: more than float32 rounds off
 
 
+@entrance
 @dataclass(frozen=True)
 class DPSGD:
     """Settings; none is published for this network.
@@ -60,6 +65,7 @@ class DPSGD:
         validate.positive("learning_rate", self.learning_rate)
         validate.fraction("momentum", self.momentum)
 
+    @entrance
     def mechanism(self, count: int) -> Mechanism:
         """Return what training on `count` examples releases; ValueError for fewer than `sample`."""
         if self.sample > count:
@@ -88,25 +94,33 @@ def gradients(
     }
 
 
+@entrance
 def train(
     network: Network,
     images: torch.Tensor,
     labels: torch.Tensor,
     parameters: DPSGD,
-    seed: int,
+    seed: int | None = None,
     *index: int | str,
+    noise: str = "members",
 ) -> networks.Weights:
     """Train one network from a random initialisation; return its parameters, without gradients.
 
     images  float32 or float64, N x C x H x W, scaled by public constants
     labels  int64, N
-    seed, index   name the run: initialisation, samples and noise each draw from a generator of their own
+    seed, index   name the run: initialisation, samples and noise each draw from a generator of their own;
+            seed None for a fresh secret one, drawn by the operating system
+    noise   "members": samples and noise come from the seed and a digest of images, labels, settings and
+            network, so that one seed gives other data other noise; or "seed": from the seed alone, for
+            experiments that others make again
 
     `parameters.mechanism(N)` is what it released, all steps together. ValueError for shapes, dtypes or labels
     that do not fit, and for fewer examples than `sample`; DivergenceError when a parameter is not finite.
     """
     rate = parameters.mechanism(len(images)).rate
     _check(network, images, labels)
+    seed = secrets.randbits(62) if seed is None else seed
+    check_secret(noise, seed)
     try:
         from opacus.optimizers import DPOptimizer
     except ModuleNotFoundError as error:
@@ -115,6 +129,7 @@ def train(
         ) from error
     device = images.device
     labels = labels.to(device)
+    secret = (digest(images, labels), repr(parameters), repr(network)) if noise == "members" else ()
     initial = network.initial(generator(seed, "dp_sgd initial", *index), images.dtype)
     values = {name: Parameter(value.to(device)) for name, value in initial.items()}
     optimiser = DPOptimizer(
@@ -123,9 +138,9 @@ def train(
         max_grad_norm=parameters.bound * BOUND_SHARE,
         expected_batch_size=parameters.sample,
         loss_reduction="mean",
-        generator=generator(seed, "dp_sgd noise", *index, device=device),
+        generator=generator(seed, "dp_sgd noise", *secret, *index, device=device),
     )
-    samples = generator(seed, "dp_sgd sample", *index)
+    samples = generator(seed, "dp_sgd sample", *secret, *index)
     everyone = torch.arange(len(images), device=device)
     for step in range(parameters.steps):
         chunks = poisson_sample(everyone, rate, samples).split(parameters.chunk)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
 from privacy_for_free.private import dp_merf, dp_sgd
@@ -23,6 +24,7 @@ NETWORK = networks.MLP(1, 8, 2, width=4, depth=1)
 Mechanism = Callable[[float, Problem, int], float]
 
 
+@entrance
 def neighbours(present: bool, seed: int) -> Problem:
     """Return the grey images with or without the canary, which comes last, under a seed."""
     images = torch.zeros((2 * PER_CLASS + 1, 1, 8, 8))
@@ -99,7 +101,7 @@ def sgd(noise_multiplier: float, problem: Problem, count: int) -> float:
         momentum=0.0,
     )
     start = NETWORK.initial(generator(problem.seed, "dp_sgd initial"))
-    end = dp_sgd.train(NETWORK, images, labels, parameters, problem.seed)
+    end = dp_sgd.train(NETWORK, images, labels, parameters, problem.seed, noise="seed")
     few = [0, 1, -1]  # a grey image of each class, and the canary
     each = dp_sgd.gradients(NETWORK, start, problem.images[few], problem.labels[few])
     *grey, canary = torch.cat([each[name].flatten(1) for name in start], 1).double()
@@ -119,6 +121,7 @@ MECHANISMS: Mapping[str, tuple[Mechanism, float]] = {
 }
 
 
+@entrance
 def statistic(name: str, noise_multiplier: float, seed: Callable[[int, bool], int]) -> Callable:
     """Return what `audit.audit` asks for: (present, index) -> the number an attacker computes from one run.
 

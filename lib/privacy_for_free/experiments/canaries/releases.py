@@ -93,5 +93,6 @@ def _private(
     """Train a network with DP-SGD on each half, and ask it about the pool."""
     for k in names:
         members = pool.membership[k].to(pool.labels.device)
-        weights = dp_sgd.train(network, pool.images[members], pool.labels[members], settings, seed, k)
+        half = pool.images[members], pool.labels[members]
+        weights = dp_sgd.train(network, *half, settings, seed, k, noise="seed")
         yield shadows.ask(network, weights, pool)

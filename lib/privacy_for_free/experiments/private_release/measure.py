@@ -106,9 +106,8 @@ def _network(cell: Cell, design: Design, source: Source, bench: Bench) -> dict[s
     mechanism = calibrated.least_noise(noiseless, cell.epsilon)
     settings = dataclasses.replace(design.dp_sgd, noise_multiplier=mechanism.noise_multiplier)
     began = time.perf_counter()
-    trained = dp_sgd.train(
-        bench.network(), source.images, source.labels, settings, source.seed, str(cell.epsilon)
-    )
+    data, named = (source.images, source.labels), (source.seed, str(cell.epsilon))
+    trained = dp_sgd.train(bench.network(), *data, settings, *named, noise="seed")
     columns = {
         "seconds": time.perf_counter() - began,
         "images": len(source.images),

@@ -9,11 +9,13 @@ import torch
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
 from privacy_for_free.private.noisy_condensation.sums import BOUND_SHARE, noisy_sums, sampling_rate
 
 
+@entrance
 @dataclass(frozen=True)
 class Linear:
     """Settings of `condense_linear`.
@@ -34,6 +36,7 @@ class Linear:
         if self.bound is not None:
             validate.positive("bound", self.bound)
 
+    @entrance
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -46,6 +49,7 @@ class Linear:
         return condense_linear(problem, self)
 
 
+@entrance
 @dataclass(frozen=True)
 class LDPDC:
     """Settings of `condense_ldpdc`; the defaults are the published ones.
@@ -64,6 +68,7 @@ class LDPDC:
         Mechanism(self.noise_multiplier, adjacency=self.adjacency)
         validate.whole("sample", self.sample, 1)
 
+    @entrance
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -78,6 +83,7 @@ class LDPDC:
         return condense_ldpdc(problem, self)
 
 
+@entrance
 def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
     """Release one noisy mean per class and move the initial images, unmoved among themselves, to it.
 
@@ -97,7 +103,7 @@ def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
                 problem.classes,
                 bound,
                 parameters.noise_multiplier,
-                problem.generator("linear noise", name),
+                problem.noise_generator("linear noise", name, settings=parameters),
             )
             for name, members in members_of(problem)
         ]
@@ -107,6 +113,7 @@ def condense_linear(problem: Problem, parameters: Linear) -> Condensed:
     return _finished(problem, (centred + means[:, :, None]).to(images.dtype), initial, began)
 
 
+@entrance
 def condense_ldpdc(problem: Problem, parameters: LDPDC) -> Condensed:
     """Make every synthetic image a noisy sum of a Poisson sample of its class, over the expected size.
 
@@ -120,14 +127,14 @@ def condense_ldpdc(problem: Problem, parameters: LDPDC) -> Condensed:
     bound = _image_bound(problem)
     for k, (name, members) in enumerate(members_of(problem)):
         for j in range(problem.ipc):
-            taken = class_samples(problem, members, counts[k], parameters.sample, "ldpdc", name, j)
+            taken = class_samples(problem, members, counts[k], parameters, "ldpdc", name, j)
             sums = noisy_sums(
                 _clamped(problem.images[taken]),
                 labels_of(problem)[taken],
                 problem.classes,
                 bound,
                 parameters.noise_multiplier,
-                problem.generator("ldpdc noise", name, j),
+                problem.noise_generator("ldpdc noise", name, j, settings=parameters),
             )
             images[k, :, j] = (sums / parameters.sample).view(images[k, :, j].shape).to(images.dtype)
     return _finished(problem, images, initial, began)

@@ -7,6 +7,7 @@ import torch
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
@@ -14,6 +15,7 @@ from privacy_for_free.private.noisy_condensation.members import check, class_sam
 from privacy_for_free.private.noisy_condensation.sums import clip_by_constant, noisy_sums, sampling_rate
 
 
+@entrance
 @dataclass(frozen=True)
 class NDPDC:
     """Settings of `condense_ndpdc`; the defaults are the published ones, with noise for epsilon 1 on
@@ -53,6 +55,7 @@ class NDPDC:
         validate.fraction("momentum", self.momentum)
         augmentation.kinds(self.augmentation)
 
+    @entrance
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -69,6 +72,7 @@ class NDPDC:
         return condense_ndpdc(problem, self, run)
 
 
+@entrance
 def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) -> Condensed:
     """Descend on the published loss, whose real side is a noisy sum in every step.
 
@@ -87,6 +91,7 @@ def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) 
     return descend_on("ndpdc", problem, parameters, run, matcher.loss_and_gradient)
 
 
+@entrance
 class NoisyMatcher:
     """The loss of NDPDC and its gradient, step by step."""
 
@@ -107,7 +112,7 @@ class NoisyMatcher:
         transforms = [self.transform(index, c) for c in range(problem.classes)]
         sums = []
         for k, (name, members) in enumerate(self.members):
-            taken = class_samples(problem, members, self.counts[k], parameters.sample, "ndpdc", name, index)
+            taken = class_samples(problem, members, self.counts[k], parameters, "ndpdc", name, index)
             labels = labels_of(problem)[taken]  # ascending
             parts = [
                 augmentation.apply(transform, problem.images[taken[labels == c]])
@@ -115,7 +120,7 @@ class NoisyMatcher:
             ]
             with torch.no_grad():
                 features = self.features.chunked(theta, None, torch.cat(parts))
-            stream = problem.generator("ndpdc noise", name, index)
+            stream = problem.noise_generator("ndpdc noise", name, index, settings=parameters)
             noise_multiplier, bound = parameters.noise_multiplier, parameters.bound
             sums.append(noisy_sums(features, labels, problem.classes, bound, noise_multiplier, stream))
         return torch.stack(sums)

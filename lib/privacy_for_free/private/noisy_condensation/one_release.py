@@ -9,6 +9,7 @@ import torch
 from privacy_for_free.condensation.loop import Run, fingerprint
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
@@ -16,6 +17,7 @@ from privacy_for_free.private.noisy_condensation.members import check
 from privacy_for_free.private.noisy_condensation.sums import clip, noise
 
 
+@entrance
 @dataclass(frozen=True, eq=False)
 class ClippedSums:
     """Each class's sum of joint features. NOT private: no noise.
@@ -41,6 +43,7 @@ def _sums_key(problem: Problem, parameters: "OneRelease") -> str:
     return fingerprint("clipped sums", replace(problem, ipc=1), whatever)
 
 
+@entrance
 @dataclass(frozen=True)
 class OneRelease:
     """Settings of `condense_one_release`.
@@ -91,6 +94,7 @@ class OneRelease:
         if self.batch > self.extractors:
             raise ValueError(f"batch {self.batch!r}: allowed are 1 to {self.extractors}, all extractors")
 
+    @entrance
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -105,6 +109,7 @@ class OneRelease:
         return condense_one_release(problem, self, run, sums)
 
 
+@entrance
 def condense_one_release(
     problem: Problem, parameters: OneRelease, run: Run | None = None, sums: ClippedSums | None = None
 ) -> Condensed:
@@ -133,6 +138,7 @@ def condense_one_release(
     return replace(found, seconds=found.seconds + spent)
 
 
+@entrance
 def clipped_feature_sums(problem: Problem, parameters: OneRelease) -> ClippedSums:
     """Return each class's sum of joint features, which are NOT private.
 
@@ -183,6 +189,7 @@ class Extractors:
         return clip(self.raw(r, images) - self.centres[r], self.bound)
 
 
+@entrance
 class ReleasedMeans:
     """What `condense_one_release` releases, and the loss against it.
 
@@ -211,7 +218,8 @@ class ReleasedMeans:
         for k, name in enumerate(problem.names):
             share = counts[k, :, None].to(sums.device)
             for r in range(parameters.extractors):
-                drawn = noise(shape, spread, problem.generator("one_release noise", name, r))
+                stream = problem.noise_generator("one_release noise", name, r, settings=parameters)
+                drawn = noise(shape, spread, stream)
                 self.means[k, :, r] = (sums[k, :, r] + drawn.to(sums.device)) / share
 
     def loss_and_gradient(self, index: int, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,10 +2,13 @@
 
 import torch
 
+from privacy_for_free.core.entrance import SHOWN, entrance
+
 LONGEST_NORM = 1e150  # norms from here up are taken for infinite: their squares overflow
 BOUND_SHARE = 1 - 1e-9  # what a clipped norm stays below, of the bound: more than float64 rounds off
 
 
+@entrance(images=SHOWN)
 def scale_publicly(images: torch.Tensor) -> torch.Tensor:
     """Map images (of any shape) in [0, 1] to [-1, 1], by constants that do not depend on them."""
     return images * 2 - 1
