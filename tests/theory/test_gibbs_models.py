@@ -45,7 +45,7 @@ def every_pair(points, pool):
 def test_scale_keeps_norms_at_or_below_one():
     extreme = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2), torch.full((3, 2, 2), 0.5)])
     assert gibbs_models.scale(extreme).norm(dim=1).tolist() == pytest.approx([1, 1, 0])
-    with pytest.raises(ValueError, match="pixels from 0 to 2, allowed are 0 to 1"):
+    with pytest.raises(ValueError, match="images from 0 to 2: allowed are floats from 0 to 1"):
         gibbs_models.scale(2 * extreme)
 
 

@@ -28,6 +28,7 @@ from scipy import special
 from scipy.spatial import ConvexHull, QhullError
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 
 def require_positive(**values: float) -> None:
@@ -47,6 +48,7 @@ def require_counts(n: int, m: int) -> None:
 # ---------------------------------------------------------------------------------------------------- bounds
 
 
+@entrance
 def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
     """Return tau = 4 B L / eps0, the temperature at which the bound is r eps0.
 
@@ -57,18 +59,21 @@ def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
     return 4.0 * radius * lipschitz / eps0
 
 
+@entrance
 def shift_bound(m: int, shift_norm: float, lipschitz: float, temperature: float) -> float:
     """Return 2 m L ||shift|| / tau, the bound for synthetic images that all moved by one known vector."""
     require_positive(m=m, lipschitz=lipschitz, temperature=temperature)
     return 2.0 * m * lipschitz * shift_norm / temperature
 
 
+@entrance
 def all_data_epsilon(ratio: float, eps0: float) -> float:
     """Return r eps0, the replace-one epsilon of condensing and of training on all images at tau/r (1.5a)."""
     require_positive(ratio=ratio, eps0=eps0)
     return ratio * eps0
 
 
+@entrance
 def subset_epsilon(ratio: float, eps0: float) -> float:
     """Return ln(1 + r (e^eps0 - 1)): replace-one epsilon of the posterior on m random real images (1.5b).
 
@@ -79,6 +84,7 @@ def subset_epsilon(ratio: float, eps0: float) -> float:
     return math.log1p(ratio * math.expm1(eps0))
 
 
+@entrance
 def closed_form_table(eps0: float = 1.0, ratios: Sequence[float] = (0.002, 0.01, 0.02)) -> pd.DataFrame:
     """Return the two epsilons side by side, one row per ratio; columns ratio, condensed_or_all_data, subset.
 
@@ -92,6 +98,7 @@ def closed_form_table(eps0: float = 1.0, ratios: Sequence[float] = (0.002, 0.01,
 # ---------------------------------------------------------------------------- displacements of the barycentre
 
 
+@entrance
 def removal_shifts(images: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
     """Return, for each row x of (n, d), how far removing it moves the mean: (mean - x)/(n - 1), shape (n, d).
 
@@ -101,6 +108,7 @@ def removal_shifts(images: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tens
     return (images.mean(0) - images) / (len(images) - 1)
 
 
+@entrance
 def extreme_rows(points: np.ndarray) -> np.ndarray:
     """Return the indices of the rows of (n, 2) at the corners of their convex hull (all, where it is flat).
 
@@ -113,6 +121,7 @@ def extreme_rows(points: np.ndarray) -> np.ndarray:
         return np.arange(len(points))
 
 
+@entrance
 def farthest_pairs(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
     """Return the `count` pairs (row of points, row of others) farthest apart, (count, 2), worst first."""
     distance = np.linalg.norm(points[:, None] - others[None], axis=-1)
@@ -123,6 +132,7 @@ def farthest_pairs(points: np.ndarray, others: np.ndarray, count: int) -> np.nda
 # --------------------------------------------------------------------- l = ||theta - s||^2 / 2, any dimension
 
 
+@entrance
 def gaussian_kl(shift_norm: float | np.ndarray, m: int, temperature: float) -> float | np.ndarray:
     """Return KL(p||p') = m ||shift||^2 / (2 tau) of the posteriors N(mean of S, tau I / m) on all of R^d.
 
@@ -133,6 +143,7 @@ def gaussian_kl(shift_norm: float | np.ndarray, m: int, temperature: float) -> f
     return m * shift_norm**2 / (2.0 * temperature)
 
 
+@entrance
 def gaussian_log_ratio(
     mean: np.ndarray, shifts: np.ndarray, m: int, temperature: float, theta_radius: float
 ) -> np.ndarray:
@@ -157,6 +168,7 @@ def gaussian_log_ratio(
     return kappa * theta_radius * np.sqrt(squared) + np.abs(rise * (derivative @ weights) / 2)
 
 
+@entrance
 def ball_log_partition_derivative(t: np.ndarray, kappa: float, radius: float, dimension: int) -> np.ndarray:
     """Return A'(t), A(t) = ln integral of exp(kappa t theta_1 - kappa ||theta||^2/2) over a ball of R^d.
 
@@ -180,6 +192,7 @@ def ball_log_partition_derivative(t: np.ndarray, kappa: float, radius: float, di
 # ---------------------------------------------------------------- logistic loss, theta in a disk of the plane
 
 
+@entrance
 def disk_grid(radius: float, radial: int, angular: int, ring: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return points (q, 2) of the disk and weights (q,) that sum to 1: its uniform law.
 
@@ -206,11 +219,13 @@ def logistic_loss(theta: torch.Tensor, points: torch.Tensor, label: float | torc
     return torch.nn.functional.softplus(-label * (points @ theta.T))
 
 
+@entrance
 def posterior_weights(energy: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
     """Return weights proportional to prior * exp(-energy) along the last dimension, summing to 1."""
     return torch.softmax(prior.log() - energy, dim=-1)
 
 
+@entrance
 def log_ratio(weights: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """Return ln p(theta|S) - ln p(theta|S') at every point of a grid.
 
@@ -220,6 +235,7 @@ def log_ratio(weights: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     return change + torch.log1p(torch.expm1(-change) @ weights)[..., None]
 
 
+@entrance
 def shift_change(
     theta: torch.Tensor, synthetic: torch.Tensor, shifts: torch.Tensor, label: float, temperature: float
 ) -> torch.Tensor:
@@ -230,6 +246,7 @@ def shift_change(
     return torch.stack([change.sum(0) for change in after]) / temperature
 
 
+@entrance
 def random_subset_log_ratio(
     losses: torch.Tensor,
     other_losses: torch.Tensor,

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from privacy_for_free.core.entrance import SHOWN, entrance
 from privacy_for_free.theory import gibbs, langevin
 
 RADIUS = 1.0  # B, the largest norm of a scaled image
@@ -72,6 +73,7 @@ class LogRatios:
         }
 
 
+@entrance
 @dataclass(frozen=True)
 class Chains:
     """Settings of the Langevin chains, as `langevin.sgld` takes them.
@@ -98,6 +100,7 @@ class Chains:
 # -------------------------------------------------------------------------------------- images, and which
 
 
+@entrance(images=SHOWN)
 def scale(images: torch.Tensor) -> torch.Tensor:
     """Map pixels in [0, 1], (k, C, H, W), to rows (k, d) float64 of norm at most 1: (2p - 1)/sqrt(d).
 
@@ -109,6 +112,7 @@ def scale(images: torch.Tensor) -> torch.Tensor:
     return (2 * flat - 1) / math.sqrt(flat.shape[1])
 
 
+@entrance
 def plane(shape: tuple[int, int, int]) -> torch.Tensor:
     """Return two orthonormal images as columns (d, 2): mean brightness, and the slowest vertical cosine."""
     channels, height, width = shape
@@ -117,12 +121,14 @@ def plane(shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.nn.functional.normalize(images.flatten(1), dim=1).T
 
 
+@entrance(images=SHOWN)
 def project(images: torch.Tensor) -> torch.Tensor:
     """Return the coordinates (k, 2) of scaled images (k, C, H, W) in `plane`; a few at a time, for memory."""
     basis = plane(tuple(images.shape[1:]))
     return torch.cat([scale(part) @ basis for part in images.split(500)])
 
 
+@entrance
 def far_from_mean(points: torch.Tensor, pool: torch.Tensor) -> int:
     """Return the row among the first of `points` (n, d) that is farthest from the mean of `pool` (k, d).
 
@@ -131,6 +137,7 @@ def far_from_mean(points: torch.Tensor, pool: torch.Tensor) -> int:
     return int((points[:FIRST_IMAGES] - pool.mean(0)).norm(dim=1).argmax())
 
 
+@entrance
 def replacements(points: torch.Tensor, pool: torch.Tensor, pairs: int) -> tuple[np.ndarray, torch.Tensor]:
     """Return which rows of points (n, 2) go, (k,), and what comes from pool for each, (k, 2).
 
@@ -147,6 +154,7 @@ def replacements(points: torch.Tensor, pool: torch.Tensor, pairs: int) -> tuple[
 # ------------------------------------------------------------------------------------- l = ||theta - s||^2/2
 
 
+@entrance
 def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; m synthetic images, theta in the ball of that radius."""
     lipschitz = ball_radius + RADIUS
@@ -158,6 +166,7 @@ def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> Log
     return LogRatios(observed, bounds, norms, lipschitz, temperature)
 
 
+@entrance
 def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; theta in all of R^d, at the temperature of `gaussian`.
 
@@ -172,6 +181,7 @@ def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> 
 # ------------------------------------------------------------------------------ logistic loss in the plane
 
 
+@entrance
 def logistic(
     synthetic: torch.Tensor,
     other: torch.Tensor,
@@ -196,6 +206,7 @@ def logistic(
     return LogRatios(observed, bounds, norms, disk_radius, temperature)
 
 
+@entrance
 def logistic_all_data(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -224,6 +235,7 @@ def logistic_all_data(
     return LogRatios(observed, bounds, norms, disk_radius, temperature)
 
 
+@entrance
 def logistic_random_subset(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -272,6 +284,7 @@ def _disk(
 # ------------------------------------------------------------------------------------------- small network
 
 
+@entrance
 def network(
     synthetic: torch.Tensor,
     other: torch.Tensor,

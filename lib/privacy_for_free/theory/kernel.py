@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
 from privacy_for_free.nets.networks import Network, Weights
 
@@ -32,6 +33,7 @@ Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # --- kernels ---------------------------------------------------------------------------------------------
 
 
+@entrance
 def linear(scale: float = 1.0) -> Kernel:
     """Return the kernel scale * <x, z>; with scale v k it is that of the linear extractor.
 
@@ -41,6 +43,7 @@ def linear(scale: float = 1.0) -> Kernel:
     return lambda x, z: scale * (x @ z.mT)
 
 
+@entrance
 def gaussian(bandwidth: float = 1.0) -> Kernel:
     """Return the kernel exp(-||x - z||^2 / (2 bandwidth^2)): smooth and bounded by 1.
 
@@ -50,6 +53,7 @@ def gaussian(bandwidth: float = 1.0) -> Kernel:
     return lambda x, z: (-(x[:, None] - z[None]).square().sum(-1) / (2 * bandwidth**2)).exp()
 
 
+@entrance
 def arc_cosine(depth: int = 1, weight_variance: float = 2.0, bias_variance: float = 0.0) -> Kernel:
     """Return E <psi(x), psi(z)> of `RandomReLU` at infinite width: the order-1 arc-cosine kernel, composed.
 
@@ -63,6 +67,7 @@ def arc_cosine(depth: int = 1, weight_variance: float = 2.0, bias_variance: floa
     return lambda x, z: (network.nngp(x, None if x is z else z) - bias_variance) / weight_variance
 
 
+@entrance
 @dataclass(frozen=True)
 class RandomReLU:
     """A random network of `depth` ReLU layers, its features scaled so that their inner product is a mean.
@@ -109,6 +114,7 @@ class RandomReLU:
         return hidden / math.sqrt(self.width)
 
 
+@entrance
 def monte_carlo_kernel(
     network: "Network | RandomReLU", images: torch.Tensor, draws: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,6 +154,7 @@ def mmd_squared(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> 
     return kernel(real, real).mean() - 2 * between + kernel(synthetic, synthetic).mean()
 
 
+@entrance
 def mmd_gradient(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
     """Return the gradient (m, d) of `mmd_squared` in the synthetic images.
 
@@ -158,6 +165,7 @@ def mmd_gradient(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) ->
     return gradient
 
 
+@entrance
 def mean_embedding_shift(
     kernel: Kernel, real: torch.Tensor, index: int | torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -179,6 +187,7 @@ def mean_embedding_shift(
     return square.clamp_min(0).sqrt()[chosen.to(real.device)] / n
 
 
+@entrance
 def mean_embedding_bound(kernel: Kernel, real: torch.Tensor) -> float:
     """Return 2 kappa / n, kappa^2 the largest K(x, x) of real (n, d): no image moves mu_T by more."""
     _check(real, real)

@@ -21,11 +21,13 @@ from functools import partial
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network
 from privacy_for_free.theory import stability
 
 
+@entrance
 def distances(
     network: Network,
     real: torch.Tensor,

@@ -15,18 +15,21 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from privacy_for_free.core.entrance import FINITE, entrance
 from privacy_for_free.theory.gibbs import require_positive
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Balls = Sequence[tuple[int, float]]  # (how many parameters, radius), in the order of theta's columns
 
 
+@entrance
 def network_balls(hidden: int, radius: float) -> Balls:
     """Return the domain of `network_loss`: a, W and b each in a ball of that radius (Frobenius for W)."""
     require_positive(hidden=hidden, radius=radius)
     return ((hidden, radius), (2 * hidden, radius), (hidden, radius))
 
 
+@entrance
 def network_lipschitz(radius: float) -> float:
     """Return the Lipschitz constant in s of `network_loss` on `network_balls`: ||a|| ||W|| <= radius^2."""
     require_positive(radius=radius)
@@ -42,6 +45,7 @@ def network_loss(theta: torch.Tensor, points: torch.Tensor, labels: torch.Tensor
     return torch.nn.functional.softplus(-labels * logits[..., 0])
 
 
+@entrance
 def uniform_in_balls(chains: int, balls: Balls, generator: torch.Generator) -> torch.Tensor:
     """Draw from the uniform law on a product of balls, (chains, parameters), on the generator's device."""
     parts = []
@@ -62,6 +66,7 @@ def reflect(theta: torch.Tensor, balls: Balls) -> torch.Tensor:
     return torch.cat(parts, dim=1)
 
 
+@entrance(labels=FINITE)
 def sgld(
     loss: Loss,
     points: torch.Tensor,
@@ -112,6 +117,7 @@ def sgld(
     return torch.stack(kept)
 
 
+@entrance(labels=FINITE)
 def shift_change(
     loss: Loss,
     theta: torch.Tensor,
@@ -131,6 +137,7 @@ def shift_change(
     return torch.stack(changes).reshape(len(shifts), *theta.shape[:-1])
 
 
+@entrance
 def log_normaliser_ratio(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimate ln Z'/Z = ln E exp(-change) under p(.|S), with its standard error.
 

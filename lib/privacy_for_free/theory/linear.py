@@ -17,9 +17,12 @@ import torch
 from scipy import stats
 from scipy.optimize import brentq
 
+from privacy_for_free.core.entrance import entrance
+
 LAWS = ("gaussian", "rademacher", "uniform")
 
 
+@entrance
 def flatten(images: torch.Tensor, pool: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Average-pool images (N, C, H, W) by `pool` and flatten them to rows (N, d), d = C H W / pool^2."""
     if pool < 1 or images.shape[-1] % pool or images.shape[-2] % pool:
@@ -30,6 +33,7 @@ def flatten(images: torch.Tensor, pool: int = 1, dtype: torch.dtype = torch.floa
 # --- extractors ---------------------------------------------------------------------------------------
 
 
+@entrance
 def random_extractors(
     count: int,
     k: int,
@@ -57,6 +61,7 @@ def random_extractors(
     return theta * math.sqrt(variance)
 
 
+@entrance
 def balanced_extractors(
     k: int, d: int, generator: torch.Generator, *, variance: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> torch.Tensor:
@@ -81,16 +86,19 @@ def matching_loss(extractors: torch.Tensor, real: torch.Tensor, synthetic: torch
     return gap.square().sum(-1).mean()
 
 
+@entrance
 def expected_loss(gap: torch.Tensor, k: int, variance: float = 1.0) -> torch.Tensor:
     """L(S) = v k ||D||^2, for gaps (..., d): the expectation of `matching_loss` over theta."""
     return variance * k * gap.square().sum(-1)
 
 
+@entrance
 def expected_gradient(gap: torch.Tensor, m: int, k: int, variance: float = 1.0) -> torch.Tensor:
     """The gradient of L in any one s_j: -(2 v k / m) D; it is the same for every j."""
     return -(2 * variance * k / m) * gap
 
 
+@entrance
 def minimiser(initial: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """The minimiser that gradient descent reaches from `initial` (m, d): s_j + (xbar - sbar)."""
     return initial + (real.mean(0) - initial.mean(0))
@@ -99,11 +107,13 @@ def minimiser(initial: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 # --- dynamics (1.2) --------------------------------------------------------------------------------------
 
 
+@entrance
 def contraction(step_size: float, m: int, k: int, variance: float = 1.0) -> float:
     """The factor of D in one step on the expected loss, 1 - 2 eta v k / m."""
     return 1 - 2 * step_size * variance * k / m
 
 
+@entrance
 def largest_step(m: int, k: int, variance: float = 1.0) -> float:
     """Step sizes below m / (v k) converge on the expected loss, steps above diverge.
 
@@ -113,6 +123,7 @@ def largest_step(m: int, k: int, variance: float = 1.0) -> float:
     return m / (variance * k)
 
 
+@entrance
 def mean_square_factor(step_size: float, m: int, k: int, d: int, variance: float = 1.0) -> float:
     """E||D'||^2 / ||D||^2 of one step with a fresh Gaussian theta: 1 - 2 a k + a^2 k (k+d+1), a = 2 eta v/m.
 
@@ -122,6 +133,7 @@ def mean_square_factor(step_size: float, m: int, k: int, d: int, variance: float
     return 1 - 2 * a * k + a**2 * k * (k + d + 1)
 
 
+@entrance
 def largest_step_fresh(m: int, k: int, d: int, variance: float = 1.0) -> float:
     """Fresh Gaussian extractors are mean-square stable below m / (v (k + d + 1)), unstable above.
 
@@ -131,6 +143,7 @@ def largest_step_fresh(m: int, k: int, d: int, variance: float = 1.0) -> float:
     return m / (variance * (k + d + 1))
 
 
+@entrance
 def mean_log_factor(
     step_size: float, m: int, k: int, d: int, variance: float = 1.0, nodes: int = 200
 ) -> float:
@@ -149,6 +162,7 @@ def mean_log_factor(
     return float(weights @ np.log((1 - a * q) ** 2 + a**2 * q * c) @ weights)
 
 
+@entrance
 def single_run_threshold(k: int, d: int) -> float:
     """Return the step size at which single runs stop converging, over `largest_step_fresh`; d >= 2, any m.
 
@@ -158,6 +172,7 @@ def single_run_threshold(k: int, d: int) -> float:
     return brentq(lambda share: mean_log_factor(share * largest, 1, k, d), 0.9, 3)
 
 
+@entrance
 def descend(
     initial: torch.Tensor,
     real: torch.Tensor,
@@ -186,6 +201,7 @@ def descend(
     return synthetic.detach()
 
 
+@entrance
 def compare_descents(
     initial: torch.Tensor,
     real: torch.Tensor,
@@ -233,12 +249,14 @@ def compare_descents(
     return descents
 
 
+@entrance
 def fresh_step(gap: torch.Tensor, theta: torch.Tensor, step_size: float, m: int) -> torch.Tensor:
     """The gap after one step: (I - (2 eta/m) theta^T theta) D, for gaps (..., d), extractors (..., k, d)."""
     along = theta @ gap.unsqueeze(-1)
     return gap - (2 * step_size / m) * (theta.mT @ along).squeeze(-1)
 
 
+@entrance
 def row_space_projection(theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """Project a vector (d,) on the row space of one extractor (k, d): what a theta kept for ever can see."""
     basis = torch.linalg.svd(theta, full_matrices=False).Vh
@@ -248,6 +266,7 @@ def row_space_projection(theta: torch.Tensor, vector: torch.Tensor) -> torch.Ten
 # --- minibatches (1.2) -----------------------------------------------------------------------------------
 
 
+@entrance
 def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
     """Covariance (d, d) of the mean of `batch` of the n images drawn without replacement.
 
@@ -260,6 +279,7 @@ def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
     return (centred.mT @ centred / n) * ((n - batch) / (batch * (n - 1)))
 
 
+@entrance
 def stationary_covariance(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
     """Covariance (d, d) of sbar around xbar on the expected loss: g / (2 - g) C, g = 2 eta k / m (v = 1)."""
     rate = 2 * step_size * k / m
@@ -268,6 +288,7 @@ def stationary_covariance(batch_cov: torch.Tensor, step_size: float, m: int, k: 
     return rate / (2 - rate) * batch_cov
 
 
+@entrance
 def covariance_step(
     covariance: torch.Tensor, batch_cov: torch.Tensor, step_size: float, m: int, k: int
 ) -> torch.Tensor:
@@ -282,6 +303,7 @@ def covariance_step(
     return (1 - 2 * a * k) * covariance + a**2 * k * ((k + 1) * both + both.trace() * identity)
 
 
+@entrance
 def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
     """The fixed point (d, d) of `covariance_step`: fresh extractors spread the noise over every direction.
 
@@ -304,6 +326,7 @@ def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: in
 # --- one sample (1.3) ------------------------------------------------------------------------------------
 
 
+@entrance
 def removal_shift(real: torch.Tensor, index: int) -> torch.Tensor:
     """How every s_j (d,) moves when image `index` is removed, the initialisation being the same.
 
@@ -317,16 +340,19 @@ def removal_shift(real: torch.Tensor, index: int) -> torch.Tensor:
     return (others - real[index]) / n
 
 
+@entrance
 def without(real: torch.Tensor, index: int) -> torch.Tensor:
     """The real images (n - 1, d) without image `index`."""
     return torch.cat([real[:index], real[index + 1 :]])
 
 
+@entrance
 def recover_from_one(synthetic: torch.Tensor, known_index: int, known: torch.Tensor) -> torch.Tensor:
     """The initial images (m, d) of a linear run from real images, given one of them: s_j - s_i + x_i."""
     return synthetic - synthetic[known_index] + known
 
 
+@entrance
 def recover_from_black(synthetic: torch.Tensor) -> torch.Tensor:
     """A guess at the initial images (m, d) with no image known: the darkest of the m at each pixel is black.
 

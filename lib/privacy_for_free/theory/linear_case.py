@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import linear
 
 TOLERANCE = 1e-10  # relative error of an exact statement
@@ -21,6 +22,7 @@ STANDARD_ERRORS = 4.0  # distance of a statistical statement from its expectatio
 Row = dict[str, object]
 
 
+@entrance
 @dataclass(frozen=True)
 class Case:
     """One case with its images: what every check is given.
@@ -75,6 +77,7 @@ class Case:
         return lambda step: linear.random_extractors(1, self.k, self.d, self.draw(purpose, step))
 
 
+@entrance
 @dataclass(frozen=True)
 class Minibatches:
     """Minibatches of a case's real images.
@@ -116,6 +119,7 @@ class Minibatches:
         )
 
 
+@entrance
 def exact(check: str, expected: torch.Tensor, observed: torch.Tensor, scale: float | None = None) -> Row:
     """Return the row of an exact statement: the norms of two arrays and of their difference.
 
@@ -134,17 +138,20 @@ def exact(check: str, expected: torch.Tensor, observed: torch.Tensor, scale: flo
     }
 
 
+@entrance
 def at_most(check: str, bound: float, observed: float) -> Row:
     """Return the row of an inequality: its relative error is by how much the bound is exceeded."""
     row = exact(check, scalar(bound), scalar(observed))
     return {**row, "relative_error": max(0.0, observed / bound - 1)}
 
 
+@entrance
 def scalar(value: float) -> torch.Tensor:
     """Return a number as a float64 tensor, as `exact` takes it."""
     return torch.tensor(float(value), dtype=torch.float64)
 
 
+@entrance
 def statistical(check: str, expected: float, samples: torch.Tensor) -> Row:
     """Return the row of a statistical statement: the mean of independent draws (N,) and its z."""
     mean, error = float(samples.mean()), float(samples.std()) / math.sqrt(len(samples))

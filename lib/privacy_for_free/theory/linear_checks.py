@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import linear
 from privacy_for_free.theory.linear_case import Case, Row, at_most, exact, scalar, statistical
 
 
+@entrance
 def minimisers(case: Case) -> Iterator[Row]:
     """1.1: the loss is v k ||D||^2, and only matching means minimise it."""
     variance = 0.5
@@ -28,6 +30,7 @@ def minimisers(case: Case) -> Iterator[Row]:
     yield exact("loss_zero_at_minimiser", torch.zeros_like(at_best), at_best, scale=float(loss.detach()))
 
 
+@entrance
 def extractors_needed(case: Case) -> Iterator[Row]:
     """1.1: how many extractors it takes to see every difference of two means."""
     enough = linear.random_extractors(math.ceil(case.d / case.k), case.k, case.d, case.draw("finite"))
@@ -45,6 +48,7 @@ def extractors_needed(case: Case) -> Iterator[Row]:
         yield exact("too_few_extractors_are_blind", before, linear.matching_loss(few, case.real, moved))
 
 
+@entrance
 def loss_means(case: Case) -> Iterator[Row]:
     """1.1: the loss averaged over extractors of three laws; only mean and variance matter."""
     count = max(200, min(20_000, case.normals // (case.k * case.d)))
@@ -54,6 +58,7 @@ def loss_means(case: Case) -> Iterator[Row]:
         yield statistical(f"loss_mean_{law}", float(linear.expected_loss(case.gap, case.k)), values)
 
 
+@entrance
 def descent(case: Case) -> Iterator[Row]:
     """1.2 on the expected loss: the path, and the step size's threshold from both sides."""
     theta, mean, edge = case.balanced, case.real.mean(0, keepdim=True), linear.largest_step(case.m, case.k)
@@ -67,6 +72,7 @@ def descent(case: Case) -> Iterator[Row]:
         yield exact(name, scalar(abs(factor)), (mean[0] - end.mean(0)).norm() / case.gap.norm())
 
 
+@entrance
 def shape(case: Case) -> Iterator[Row]:
     """1.2: no optimiser changes the differences between synthetic images."""
     steps, small = 12, 0.5 * linear.largest_step_fresh(case.m, case.k, case.d)
@@ -94,6 +100,7 @@ def shape(case: Case) -> Iterator[Row]:
         yield exact(f"shape_kept_by_{name}", expected, end - end.mean(0))
 
 
+@entrance
 def limits(case: Case) -> Iterator[Row]:
     """1.2: where descent ends, with the expected loss, with fresh extractors, and with one kept for ever."""
     mean, best = case.real.mean(0, keepdim=True), linear.minimiser(case.initial, case.real)
@@ -116,6 +123,7 @@ def limits(case: Case) -> Iterator[Row]:
         yield exact("limit_one_extractor", case.initial + seen, end)
 
 
+@entrance
 def one_sample(case: Case) -> Iterator[Row]:
     """1.3: removing one image, outside and inside the initialisation; the leak of real initialisation."""
     theta, step = case.balanced, 0.4 * linear.largest_step(case.m, case.k)
@@ -147,6 +155,7 @@ def one_sample(case: Case) -> Iterator[Row]:
         yield exact("removal_from_initialisation", jump, moved)
 
 
+@entrance
 def fresh_noise(case: Case) -> Iterator[Row]:
     """1.2: the mean-square factor of a step with a fresh extractor, on both sides of its threshold."""
     edge = linear.largest_step_fresh(case.m, case.k, case.d)
@@ -180,6 +189,7 @@ def fresh_noise(case: Case) -> Iterator[Row]:
     yield statistical("fresh_factor_four_steps", factor, after.square().sum(1))
 
 
+@entrance
 def batch_noise(case: Case) -> Iterator[Row]:
     """1.2: the noise of sbar around xbar with minibatches, in total and along the images' main direction."""
     batches, chains = case.batches, max(200, min(case.chains, 2_500_000 // case.n))
@@ -194,6 +204,7 @@ def batch_noise(case: Case) -> Iterator[Row]:
     yield statistical("minibatch_noise_main", along, (offset @ batches.main).square())
 
 
+@entrance
 def both_noises(case: Case) -> Iterator[Row]:
     """1.2: the same after two steps with minibatches and fresh extractors.
 
@@ -234,6 +245,7 @@ CHECKS = (
 )
 
 
+@entrance
 def rows(case: Case) -> Iterator[Row]:
     """Run every check of a case, in the order of the proof."""
     for check in CHECKS:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.nets.schedule import Schedule
@@ -38,6 +39,7 @@ class Shift(NamedTuple):
     moved: float
 
 
+@entrance
 def shift(whole: torch.Tensor, without: torch.Tensor, start: torch.Tensor) -> Shift:
     """Return how far two sets are apart, and the first from its start: m x ... each, summed in float64."""
     gap = (whole.double() - without.double()).flatten(1).norm(dim=1)
@@ -57,6 +59,7 @@ class GradientChange(NamedTuple):
     change: float
 
 
+@entrance
 def gradient_changes(
     network: Network,
     extractors: Iterable[Weights],
@@ -102,6 +105,7 @@ class SmoothShift(NamedTuple):
     Lambda: float
 
 
+@entrance
 def smooth_shift(
     extractor: stability.SmoothExtractor,
     real: torch.Tensor,
@@ -135,6 +139,7 @@ class MinimumShift(NamedTuple):
     c: float
 
 
+@entrance
 def minimum_shift(
     extractor: stability.SmoothExtractor, real: torch.Tensor, index: int, start: torch.Tensor
 ) -> MinimumShift:
@@ -161,6 +166,7 @@ def minimum_shift(
 # --- networks trained on the sets ---------------------------------------------------------------------------
 
 
+@entrance
 def margins(
     network: Network,
     synthetic: torch.Tensor,
@@ -197,6 +203,7 @@ class OutputChange(NamedTuple):
     probability: float
 
 
+@entrance
 def output_change(whole: torch.Tensor, without: torch.Tensor, reseeded: torch.Tensor) -> OutputChange:
     """Compare `margins` (N each) of S, of S', and of S with another start and order of training."""
     return OutputChange(

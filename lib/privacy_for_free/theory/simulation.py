@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.theory import tracing
 
@@ -31,6 +32,7 @@ class Effect(NamedTuple):
         return (self.observed - getattr(self, formula)) / self.error
 
 
+@entrance
 def fresh_members(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
     """Draw n members and n others anew each time; the attacker knows mean and covariance."""
     _check(d, n, repetitions)
@@ -48,6 +50,7 @@ def fresh_members(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
     return Effect(float(gaps.mean()), float(error), float(formula.mean()), np.nan, np.nan)
 
 
+@entrance
 def half_of_a_pool(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
     """Draw one pool of 2 n images, which the attacker knows, and a random half of it each time."""
     _check(d, n, repetitions, 2 * n - 2)

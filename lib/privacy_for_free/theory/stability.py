@@ -48,9 +48,12 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.core.entrance import entrance
+
 Extractor = Callable[[torch.Tensor], torch.Tensor]
 
 
+@entrance
 @dataclass(frozen=True, eq=False)
 class SmoothExtractor:
     """R random networks of one hidden layer, tanh(W x + b) / sqrt(k), as one extractor.
@@ -84,6 +87,7 @@ class SmoothExtractor:
         return Constants(4 * bound / math.sqrt(m), 2 / m * bound**2 * (1 + 8 / (3 * math.sqrt(3))))
 
 
+@entrance
 def smooth_extractor(R: int, k: int, d: int, generator: torch.Generator) -> SmoothExtractor:
     """Draw R networks of k units on d pixels: weights of variance 1 / d, biases of variance 1, normal."""
     for name, value in (("R", R), ("k", k), ("d", d)):
@@ -113,6 +117,7 @@ def hessian(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor)
     return torch.func.jacrev(torch.func.grad(function))(flat)  # forward mode needs deprecated parts of torch
 
 
+@entrance
 def targets(extractor: Extractor, real: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean features (F,) of T and of T without image `index`; ValueError for no such image."""
     n = len(real)
@@ -134,6 +139,7 @@ class Constants(NamedTuple):
     Lambda: float
 
 
+@entrance
 def descend(
     extractor: Extractor,
     target: torch.Tensor,
@@ -150,6 +156,7 @@ def descend(
     return torch.stack(path)
 
 
+@entrance
 def shift_path(
     extractor: Extractor,
     real: torch.Tensor,
@@ -167,6 +174,7 @@ def shift_path(
     return (paths[0] - paths[1]).flatten(1).norm(dim=1), paths[0], paths[1]
 
 
+@entrance
 def measured_constants(
     extractor: Extractor,
     real: torch.Tensor,
@@ -194,6 +202,7 @@ def measured_constants(
     return Constants(len(real) * difference, largest)
 
 
+@entrance
 def stability_bound(
     c: float, n: int, Lambda: float, step_size: float, steps: int, momentum: float = 0.0
 ) -> float:
@@ -233,6 +242,7 @@ class Minimiser(NamedTuple):
     mu: float
 
 
+@entrance
 def minimise(
     extractor: Extractor,
     target: torch.Tensor,
@@ -267,6 +277,7 @@ def minimise(
     return Minimiser(s, norm, mu)
 
 
+@entrance
 def predicted_shift(
     extractor: Extractor, real: torch.Tensor, index: int, synthetic: torch.Tensor
 ) -> torch.Tensor:

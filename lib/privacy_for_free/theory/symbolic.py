@@ -6,6 +6,8 @@ Gaussian expectation. Needs sympy (the extra `book`).
 
 import sympy as sp
 
+from privacy_for_free.core.entrance import entrance
+
 
 def gaussian_expectation(expression: sp.Expr, entries: list[sp.Symbol], variance: sp.Expr) -> sp.Expr:
     """Expectation of a polynomial in independent N(0, variance) entries, monomial by monomial.
@@ -36,6 +38,7 @@ def _extractor(k: int, d: int) -> tuple[sp.Matrix, list[sp.Symbol]]:
     return theta, list(theta)
 
 
+@entrance
 def loss_residual(k: int, d: int) -> sp.Expr:
     """Minimisers: E ||theta D||^2 - v k ||D||^2."""
     theta, entries = _extractor(k, d)
@@ -44,6 +47,7 @@ def loss_residual(k: int, d: int) -> sp.Expr:
     return sp.expand(gaussian_expectation(loss, entries, variance) - variance * k * gap.dot(gap))
 
 
+@entrance
 def gradient_residual(m: int, d: int) -> sp.Matrix:
     """Dynamics: the gradient of v k ||xbar - sbar||^2 in every s_j, plus (2 v k / m) D, as (m, d)."""
     variance, k = sp.symbols("v k", positive=True)
@@ -64,6 +68,7 @@ def path_residual() -> sp.Expr:
     return sp.simplify((solved / (start * (1 - step) ** t)) - 1)
 
 
+@entrance
 def second_moment_residual(k: int, d: int) -> sp.Matrix:
     """Second moments, v = 1: E[Theta M Theta] - k (k+1) M - k tr(M) I, M symmetric, Theta = theta^T theta."""
     theta, entries = _extractor(k, d)
@@ -73,6 +78,7 @@ def second_moment_residual(k: int, d: int) -> sp.Matrix:
     return (moment - k * (k + 1) * matrix - k * matrix.trace() * sp.eye(d)).applyfunc(sp.expand)
 
 
+@entrance
 def mean_square_residual(k: int, d: int) -> sp.Expr:
     """Fresh extractors: E ||(I - a Theta) D||^2 - (1 - 2 a k + a^2 k (k+d+1)) ||D||^2."""
     theta, entries = _extractor(k, d)

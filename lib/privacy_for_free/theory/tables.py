@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import gibbs
 from privacy_for_free.theory import tracing as theory
 
@@ -27,6 +28,7 @@ EPSILONS = (1.0, 2.0, 4.0, 8.0)
 LARGEST_EPSILON = 700.0  # its exponential is still a float
 
 
+@entrance
 def check(n: int, m: int, d_eff: float, eps0: float) -> None:
     """Raise ValueError, naming the value, unless all four are allowed.
 
@@ -45,6 +47,7 @@ def check(n: int, m: int, d_eff: float, eps0: float) -> None:
         raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {LARGEST_EPSILON:g}")
 
 
+@entrance
 def influence(
     n: int | Sequence[int], m: int | Sequence[int], eps0: float | Sequence[float] = 1.0
 ) -> pd.DataFrame:
@@ -59,6 +62,7 @@ def influence(
     return _table(_influence, n=n, m=m, eps0=eps0)
 
 
+@entrance
 def movement(n: int | Sequence[int], kappa: float | Sequence[float] = 1.0) -> pd.DataFrame:
     """Return 2 kappa / n, how far one of n images moves the mean embedding at most.
 
@@ -72,6 +76,7 @@ def movement(n: int | Sequence[int], kappa: float | Sequence[float] = 1.0) -> pd
     return _table(_movement, n=n, kappa=kappa)
 
 
+@entrance
 def tracing(
     n: int | Sequence[int], d_eff: float | Sequence[float], fpr: float | Sequence[float] = FPR
 ) -> pd.DataFrame:
@@ -93,6 +98,7 @@ def tracing(
     return _table(_tracing, n=n, d_eff=d_eff, fpr=fpr)
 
 
+@entrance
 def caps(
     n: int | Sequence[int],
     m: int | Sequence[int],

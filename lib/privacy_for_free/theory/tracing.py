@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy.special import ndtr, ndtri
 
+from privacy_for_free.core.entrance import entrance
+
 GRID = 1024  # thresholds at which an area under a mixture's ROC is added up
 
 
@@ -48,6 +50,7 @@ class Law(NamedTuple):
 # --- effect sizes -------------------------------------------------------------------------------------------
 
 
+@entrance
 def effect_size(mahalanobis_squared: ArrayLike, n: int) -> np.ndarray:
     """Return sqrt(q / n), q = ||x - mu||^2 in the metric of Sigma^-1: fresh members, everything known.
 
@@ -60,6 +63,7 @@ def effect_size(mahalanobis_squared: ArrayLike, n: int) -> np.ndarray:
     return np.sqrt(_squares(mahalanobis_squared) / _members(n))
 
 
+@entrance
 def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = None) -> np.ndarray:
     """Return the exact effect size for a random n of a known pool of N, M inverse to the pool's covariance.
 
@@ -78,6 +82,7 @@ def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = 
 # --- laws of the statistic ----------------------------------------------------------------------------------
 
 
+@entrance
 def fresh_law(own: ArrayLike, variance: ArrayLike, n: int, offset: ArrayLike = 0.0) -> Law:
     """Return the law of T for fresh members: means 0 and own / n, variances v / n and v (n - 1) / n^2.
 
@@ -89,6 +94,7 @@ def fresh_law(own: ArrayLike, variance: ArrayLike, n: int, offset: ArrayLike = 0
     return Law(mean, outside, mean + own / n, outside * np.sqrt((n - 1) / n))
 
 
+@entrance
 def pool_law(
     own: ArrayLike, variance: ArrayLike, n: int, pool: int | None = None, offset: ArrayLike = 0.0
 ) -> Law:
@@ -124,6 +130,7 @@ def pool_law(
 # --- from laws to rates -------------------------------------------------------------------------------------
 
 
+@entrance
 def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
     """Return Phi(Phi^-1(fpr) + e), averaged over the effects (a number or images).
 
@@ -136,11 +143,13 @@ def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
     return ndtr(ndtri(_rates(fpr))[..., None] + shift).mean(-1)
 
 
+@entrance
 def auc(effect: ArrayLike) -> float:
     """Return the area under that ROC, the mean of Phi(e / sqrt(2))."""
     return float(ndtr(np.asarray(effect, dtype=float) / np.sqrt(2)).mean())
 
 
+@entrance
 def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
     """Return the TPR, in the shape of `fpr`, of scores thresholded alike, images drawn uniformly.
 
@@ -161,6 +170,7 @@ def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
     return np.array([at(rate) for rate in rates.reshape(-1)]).reshape(rates.shape)
 
 
+@entrance
 def mixture_auc(law: Law) -> float:
     """Return the area under the ROC of `mixture_tpr`: a trapezoidal sum over thresholds."""
     thresholds = np.linspace(*_range(law), GRID)
@@ -183,6 +193,7 @@ def _range(law: Law) -> tuple[float, float]:
 # --- caps ---------------------------------------------------------------------------------------------------
 
 
+@entrance
 def cap_random_subset(fpr: ArrayLike, rate: float) -> np.ndarray:
     """Return r + (1 - r) FPR: no attack on a uniformly random share r of the members has a higher TPR.
 
@@ -194,6 +205,7 @@ def cap_random_subset(fpr: ArrayLike, rate: float) -> np.ndarray:
     return rate + (1 - rate) * _rates(fpr)
 
 
+@entrance
 def cap_private(fpr: ArrayLike, epsilon: float, delta: float = 1e-5) -> np.ndarray:
     """Return min(1, e^epsilon FPR + delta), the highest TPR against an (epsilon, delta)-private release.
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import tracing
 
 Rows = Callable[[torch.Tensor], torch.Tensor]
@@ -59,6 +60,7 @@ class Rates(NamedTuple):
     auc: float
 
 
+@entrance
 def moments(
     weights: torch.Tensor, images: torch.Tensor, source: torch.Tensor, centre: torch.Tensor
 ) -> Moments:
@@ -73,6 +75,7 @@ def moments(
     return Moments(*(values.cpu().numpy() for values in (own, variance, offset)))
 
 
+@entrance
 def laws(
     pool: Moments, reference: Moments, members: int, knows_pool: bool
 ) -> tuple[tracing.Law, tracing.Law]:
@@ -87,6 +90,7 @@ def laws(
     return tracing.fresh_law(reference.own, reference.variance, members, reference.offset), exact
 
 
+@entrance
 def predict(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -126,6 +130,7 @@ def predict(
     return predictions
 
 
+@entrance
 def rates(law: tracing.Law, fprs: Sequence[float], scale: np.ndarray | float = 1.0) -> Rates:
     """Return the ROC of scores of this law, divided by `scale` (one number, or one per image).
 
