@@ -73,7 +73,8 @@ def test_away_from_the_checkout_everything_works(installed, root, tmp_path):
     assert str(installed) in file
     assert str(root) not in file
     changes = [word for change in SMALL for word in ("--set", change)]
-    called(script, "run", "linear_dm", "--device", "cpu", *changes, "--as", "small", cwd=tmp_path)
+    made = ("--profile", "laptop", "--device", "cpu", *changes, "--as", "small")
+    called(script, "run", "linear_dm", *made, cwd=tmp_path)
     table = tmp_path / "privacy-for-free-results" / "linear_dm" / "fashion_mnist_mini-small.csv"
     assert len(table.read_text().splitlines()) > 10
     assert '"commit": null' in table.with_suffix(".json").read_text()

@@ -3,13 +3,14 @@
 Only what a reader sees is stored: no timings, no execution state, cell numbers in order.
 """
 
-import os
 import sys
 from pathlib import Path
 
 import nbformat
 from build_book import cell_seconds
 from nbclient import NotebookClient
+
+from privacy_for_free.core.checkpoint import write_aside
 
 
 def store(path: Path) -> None:
@@ -31,9 +32,8 @@ def store(path: Path) -> None:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
     nbformat.validate(notebook)
-    aside = path.with_name(f"{path.name}.aside")
-    nbformat.write(notebook, aside)
-    os.replace(aside, path)
+    text = nbformat.writes(notebook).rstrip("\n") + "\n"
+    write_aside(path, lambda handle: handle.write(text.encode()))
 
 
 if __name__ == "__main__":

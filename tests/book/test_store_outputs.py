@@ -1,6 +1,7 @@
 """Chapters are executed in place; a kill while one is written leaves it as it was."""
 
 import importlib.util
+import os
 
 import nbformat
 import pytest
@@ -41,13 +42,13 @@ def test_outputs_are_stored_without_times(tool, chapter):
 
 
 def test_a_chapter_is_replaced_at_once_or_not_at_all(tool, chapter, monkeypatch):
-    before, write = chapter.read_bytes(), nbformat.write
+    before = chapter.read_bytes()
 
-    def cut_off(notebook, path, **options):
-        write(notebook, path, **options)
+    def cut_off(file):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nbformat, "write", cut_off)
+    monkeypatch.setattr(os, "fsync", cut_off)
     with pytest.raises(KeyboardInterrupt):
         tool.store(chapter)
     assert chapter.read_bytes() == before
+    assert [path.name for path in chapter.parent.iterdir()] == ["chapter.ipynb"]

@@ -85,7 +85,7 @@ def number(name: str, value: object, kind: str = FINITE) -> int | float:
         value = value.item()  # numpy's scalars, arrays and tensors of one value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refused(name, value, "are numbers")
-    if math.isnan(value):
+    if value != value:
         raise refused(name, value, "are numbers, and this is none")
     return value if type(value) in (int, float) else float(value)
 
