@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from privacy_for_free import data, experiments
 from privacy_for_free.core import checkpoint as files
 from privacy_for_free.lab import provenance, settings
 from privacy_for_free.lab.record import FORMAT, RecordError
@@ -313,3 +315,17 @@ def test_a_task_keeps_its_state_in_a_file_of_its_own_until_it_is_done(toy, make,
     given.clear()
     make(None)
     assert given == [None] * 6
+
+
+@pytest.mark.parametrize("state", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+def test_k1_a_run_gives_the_same_rows_in_every_state_of_the_caller(state):
+    """Loading and running, in memory, are the library's own business."""
+    experiment = experiments.get("linear_dm")
+    changes = {"pools": (4,), "features": (2,), "sizes": ((12, 2),), "normals": 20000, "chains": 50}
+
+    def rows():
+        return run(experiment, data.load(), results_dir=None, changes=changes).table
+
+    plain = rows()
+    with state():
+        assert rows().equals(plain)

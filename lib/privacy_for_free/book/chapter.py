@@ -16,6 +16,7 @@ import torch
 from privacy_for_free import data, experiments
 from privacy_for_free.book import figures
 from privacy_for_free.core import devices, paths, validate
+from privacy_for_free.core.entrance import own_state
 from privacy_for_free.data.embedded import PER_CLASS
 from privacy_for_free.experiments.plan import RECORDED
 from privacy_for_free.lab.record import RESULTS, Record, check_profile
@@ -72,6 +73,7 @@ class Chapter:
             shown=not live,
         )
 
+    @own_state()
     def live(self, experiment: str, wanted: Callable[[NamedTuple], bool]) -> pd.DataFrame:
         """Run those smoke tasks of an experiment that are wanted; of a larger profile all, as `run` does.
 

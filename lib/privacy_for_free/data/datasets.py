@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from privacy_for_free.core import checkout
+from privacy_for_free.core.entrance import own_state
 from privacy_for_free.core.paths import given
 from privacy_for_free.core.validate import whole
 from privacy_for_free.data.celeba import load_celeba
@@ -106,6 +107,7 @@ def _mean_and_std(images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(variance**0.5).float()
 
 
+@own_state()
 def load(
     name: str = "fashion_mnist_mini",
     data_root: str | os.PathLike | None = None,
@@ -134,15 +136,15 @@ def load(
     for switch, value in (("normalise", normalise), ("download", download)):
         if not isinstance(value, bool | np.bool_):
             raise ValueError(f"{switch} {value!r}: allowed are True and False")
-    root = _root(data_root)
     try:
+        root = _root(data_root)
         content = check_content(_content(name, root, download), f"dataset {name!r} below {root}")
     except ModuleNotFoundError as error:
         raise DataError(
             f"dataset {name!r} needs the package {error.name}: pip install -e '.[data]' in a checkout"
         ) from error
     except OSError as error:
-        raise DataError(f"dataset {name!r}: what is below {root} cannot be read ({error})") from error
+        raise DataError(f"dataset {name!r} cannot be read ({error})") from error
     mean, std = _mean_and_std(content.train_images)
     images = {}
     for split in ("train_images", "test_images"):

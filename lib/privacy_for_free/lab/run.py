@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from privacy_for_free.core import devices, progress, validate
+from privacy_for_free.core.entrance import own_state
 from privacy_for_free.core.paths import given
 from privacy_for_free.lab import memory, provenance, settings, table_text
 from privacy_for_free.lab.experiment import PROFILES, Experiment
@@ -145,6 +146,7 @@ def designed(
     return experiment.adapt(design, changed) if experiment.adapt else changed, name
 
 
+@own_state()
 def run(
     experiment: Experiment,
     dataset: "Dataset",
