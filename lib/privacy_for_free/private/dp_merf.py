@@ -26,6 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels
 from privacy_for_free.core import validate
+from privacy_for_free.core.devices import steady_threads
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets.networks import Weights
@@ -110,15 +111,16 @@ def release(problem: Problem, parameters: DPMERF) -> torch.Tensor:
     w = frequencies(problem, parameters)
     device = problem.images.device
     released = []
-    for name, row in zip(problem.names, problem.membership.to(device), strict=True):
-        members = row.nonzero()[:, 0]
-        shape = (problem.classes, parameters.features)
-        stream = problem.noise_generator("dp_merf noise", name, settings=parameters)
-        total = noise(shape, parameters.noise_multiplier, stream).to(device)
-        for rows in members.split(CHUNK_ROWS):
-            phi = fourier(problem.images[rows], w)
-            total += clipped_sums(phi, problem.labels.to(device)[rows], problem.classes, 1.0)
-        released.append(total / len(members))
+    with steady_threads(device):
+        for name, row in zip(problem.names, problem.membership.to(device), strict=True):
+            members = row.nonzero()[:, 0]
+            shape = (problem.classes, parameters.features)
+            stream = problem.noise_generator("dp_merf noise", name, settings=parameters)
+            total = noise(shape, parameters.noise_multiplier, stream).to(device)
+            for rows in members.split(CHUNK_ROWS):
+                phi = fourier(problem.images[rows], w)
+                total += clipped_sums(phi, problem.labels.to(device)[rows], problem.classes, 1.0)
+            released.append(total / len(members))
     return torch.stack(released)
 
 
@@ -135,10 +137,11 @@ def generate(problem: Problem, parameters: DPMERF) -> Condensed:
     counts = check(problem, parameters).double()
     w = frequencies(problem, parameters)
     made, losses = [], []
-    for name, target, count in zip(problem.names, release(problem, parameters), counts, strict=True):
-        weights, statistics, loss = _fit(problem, parameters, name, target, count, w)
-        made.append(_sample(problem, parameters, name, weights, statistics))
-        losses.append(loss)
+    with steady_threads(problem.images.device):
+        for name, target, count in zip(problem.names, release(problem, parameters), counts, strict=True):
+            weights, statistics, loss = _fit(problem, parameters, name, target, count, w)
+            made.append(_sample(problem, parameters, name, weights, statistics))
+            losses.append(loss)
     lengths = {len(loss) for loss in losses}
     loss = torch.stack([loss[: min(lengths)] for loss in losses])
     labels = hard_labels(problem.sets, problem.classes, problem.ipc, problem.images.device)

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from privacy_for_free.condensation.problem import digest
 from privacy_for_free.core import validate
+from privacy_for_free.core.devices import steady_threads
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
@@ -142,21 +143,22 @@ def train(
     )
     samples = generator(seed, "dp_sgd sample", *secret, *index)
     everyone = torch.arange(len(images), device=device)
-    for step in range(parameters.steps):
-        chunks = poisson_sample(everyone, rate, samples).split(parameters.chunk)
-        for number, rows in enumerate(chunks, 1):
-            detached = {name: value.detach() for name, value in values.items()}
-            each = gradients(network, detached, images[rows], labels[rows])
-            optimiser.zero_grad()
-            for name, value in values.items():
-                value.grad_sample = each[name]
-            optimiser.signal_skip_step(do_skip=number < len(chunks))
-            optimiser.step()
-        if not all(bool(value.isfinite().all()) for value in values.values()):
-            raise DivergenceError(
-                f"dp_sgd: step {step}: a parameter is not finite; lower the learning rate "
-                f"(now {parameters.learning_rate})"
-            )
+    with steady_threads(device):
+        for step in range(parameters.steps):
+            chunks = poisson_sample(everyone, rate, samples).split(parameters.chunk)
+            for number, rows in enumerate(chunks, 1):
+                detached = {name: value.detach() for name, value in values.items()}
+                each = gradients(network, detached, images[rows], labels[rows])
+                optimiser.zero_grad()
+                for name, value in values.items():
+                    value.grad_sample = each[name]
+                optimiser.signal_skip_step(do_skip=number < len(chunks))
+                optimiser.step()
+            if not all(bool(value.isfinite().all()) for value in values.values()):
+                raise DivergenceError(
+                    f"dp_sgd: step {step}: a parameter is not finite; lower the learning rate "
+                    f"(now {parameters.learning_rate})"
+                )
     return {name: value.detach() for name, value in values.items()}
 
 

@@ -7,6 +7,7 @@ import torch
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
+from privacy_for_free.core.devices import steady_threads
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private.accounting import Mechanism
@@ -87,8 +88,9 @@ def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) 
     clock; here it has its own. DivergenceError when a loss stops being finite.
     """
     counts = check(problem, parameters)
-    matcher = NoisyMatcher(problem, parameters, counts)
-    return descend_on("ndpdc", problem, parameters, run, matcher.loss_and_gradient)
+    with steady_threads(problem.images.device):
+        matcher = NoisyMatcher(problem, parameters, counts)
+        return descend_on("ndpdc", problem, parameters, run, matcher.loss_and_gradient)
 
 
 @entrance

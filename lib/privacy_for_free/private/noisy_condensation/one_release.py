@@ -9,6 +9,7 @@ import torch
 from privacy_for_free.condensation.loop import Run, fingerprint
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
+from privacy_for_free.core.devices import steady_threads
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation
 from privacy_for_free.private.accounting import Mechanism
@@ -132,9 +133,10 @@ def condense_one_release(
     """
     counts = check(problem, parameters)
     began = time.monotonic()
-    release = ReleasedMeans(problem, parameters, counts, sums)
-    spent = time.monotonic() - began
-    found = descend_on("one_release", problem, parameters, run, release.loss_and_gradient)
+    with steady_threads(problem.images.device):
+        release = ReleasedMeans(problem, parameters, counts, sums)
+        spent = time.monotonic() - began
+        found = descend_on("one_release", problem, parameters, run, release.loss_and_gradient)
     return replace(found, seconds=found.seconds + spent)
 
 
@@ -145,12 +147,13 @@ def clipped_feature_sums(problem: Problem, parameters: OneRelease) -> ClippedSum
     They depend on the problem's images, members and seed and on `parameters`, but for ipc and
     noise_multiplier.
     """
-    extractors = Extractors(problem, parameters)
+    with steady_threads(problem.images.device):
+        extractors = Extractors(problem, parameters)
     membership = problem.membership.to(problem.images.device).double()
     R, D = parameters.extractors, extractors.features.network.feature_dim
     shape = (problem.sets, problem.classes, R, D)
     sums = torch.zeros(shape, dtype=torch.float64, device=problem.images.device)
-    with torch.no_grad():
+    with torch.no_grad(), steady_threads(problem.images.device):
         for r in range(R):
             for c, indices in enumerate(problem.of_class):
                 for rows in indices.to(problem.images.device).split(extractors.features.chunk):
