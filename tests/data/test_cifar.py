@@ -11,25 +11,6 @@ BATCHES = ("data_batch_1", "data_batch_2", "test_batch")
 FULL_SHA256 = "2cf62934a1a91829ccb3d18498240868a7968ab72827cc05ca783f9f9636bd26"
 
 
-@pytest.fixture
-def batches(tmp_path, monkeypatch, torchvision_datasets):
-    """Two training batches and a test batch of 10 images each, MD5s that torchvision is told; the pixels."""
-    CIFAR10 = torchvision_datasets.CIFAR10
-    folder = tmp_path / CIFAR10.base_folder
-    folder.mkdir()
-    pixels = {}
-    for seed, name in enumerate(BATCHES):
-        pixels[name] = np.random.default_rng(seed).integers(0, 256, (10, 3072), dtype=np.uint8)
-        entry = {"data": pixels[name], "labels": [(seed + i) % 10 for i in range(10)]}
-        (folder / name).write_bytes(pickle.dumps(entry))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-    checked = {path.name: md5(path.read_bytes()) for path in folder.iterdir()}
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, checked[name]] for name in BATCHES[:2]])
-    monkeypatch.setattr(CIFAR10, "test_list", [[BATCHES[2], checked[BATCHES[2]]]])
-    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": checked["batches.meta"]})
-    return pixels
-
-
 def test_pixels_and_labels(batches, tmp_path):
     data = load("cifar10", tmp_path)
     train = np.concatenate([batches[name] for name in BATCHES[:2]]).reshape(-1, 3, 32, 32)
@@ -90,6 +71,28 @@ def test_download_goes_aside_first(batches, tmp_path, monkeypatch, untouched, to
     data = load("cifar10", tmp_path / "root", download=True)
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["cifar-10-batches-py"]
     assert data.sha256 == load("cifar10", tmp_path).sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda entry: entry | {"labels": entry["labels"][:-1]}, r"test_images \(10, .* test_labels \(9,\)"),
+        (lambda entry: entry | {"labels": [10, *entry["labels"][1:]]}, "1 labels are no class, the first 10"),
+        (lambda entry: entry | {"labels": [-1, *entry["labels"][1:]]}, "1 labels are no class, the first -1"),
+        (lambda entry: entry | {"labels": [300] * 10}, "10 labels are no class, the first 300"),
+        (lambda entry: entry | {"data": entry["data"][:0], "labels": []}, "with N at least 1"),
+    ],
+)
+def test_k8_images_and_labels_of_a_batch_are_counted(
+    batches, tmp_path, monkeypatch, torchvision_datasets, change, told
+):
+    entry = {"data": batches["test_batch"], "labels": [i % 10 for i in range(10)]}
+    path = tmp_path / "cifar-10-batches-py" / "test_batch"
+    path.write_bytes(pickle.dumps(change(entry)))
+    known = [["test_batch", md5(path.read_bytes())]]
+    monkeypatch.setattr(torchvision_datasets.CIFAR10, "test_list", known)
+    with pytest.raises(DataError, match=told):
+        load("cifar10", tmp_path)
 
 
 def test_full_cifar10(full_data, torchvision_datasets):

@@ -64,6 +64,22 @@ def test_the_command_says_what_it_lacks(tmp_path, untouched):
         embedded.main([])
 
 
+def test_k7_the_commands_paths_are_expanded_and_checked(idx_files, tmp_path, monkeypatch, untouched):
+    monkeypatch.setattr(embedded, "PER_CLASS", {"train": 2, "test": 1})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    idx_files("fashion_mnist", tmp_path / "source")
+    embedded.main(["~/source", "~/made.npz"])
+    assert (tmp_path / "made.npz").is_file()
+    for arguments, told in (
+        (["", "x.npz"], "SOURCE_FOLDER '': allowed is a path"),
+        (["~/source", ""], "DESTINATION '': allowed is a path"),
+        (["~/source", "~/no/made.npz"], "there is no folder"),
+        (["~/no", "~/other.npz"], "SOURCE_FOLDER .*: there is no such folder"),
+    ):
+        with untouched(tmp_path), pytest.raises(SystemExit, match=told):
+            embedded.main(arguments)
+
+
 def test_the_same_arrays_give_the_same_bytes(tmp_path):
     arrays = {"a": np.arange(5), "b": np.zeros((2, 3))}
     for name in ("one", "two"):

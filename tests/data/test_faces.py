@@ -1,4 +1,3 @@
-import csv
 import shutil
 
 import numpy as np
@@ -9,40 +8,6 @@ from privacy_for_free.data import DataError, faces, files, load
 from privacy_for_free.data.files import arrays_sha256, md5
 
 FULL_FAIRFACE_SHA256 = "f728b119e47020538d638188e1b6ad8fa6a92eb7aa91823fec594bbe1d7bf7a8"
-PARTITION = [0, 0, 1, 2, 0, 2]
-MALE = [1, -1, 1, -1, -1, 1]
-
-
-@pytest.fixture
-def image_module():
-    return pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[data]'")
-
-
-@pytest.fixture
-def celeba(tmp_path, monkeypatch, torchvision_datasets, image_module):
-    """Six images and the lists in torchvision's layout, with MD5s that torchvision is told; the folder."""
-    folder = tmp_path / "celeba"
-    (folder / "img_align_celeba").mkdir(parents=True)
-    names = [f"{i + 1:06}.jpg" for i in range(6)]
-    for seed, name in enumerate(names):
-        pixels = np.random.default_rng(seed).integers(0, 256, (218, 178, 3), dtype=np.uint8)
-        picture = image_module.fromarray(pixels)
-        picture.save(folder / "img_align_celeba" / name, format="PNG")  # lossless under the usual name
-    columns = {
-        "list_attr_celeba.txt": ("6\nAttractive Male Young \n", [(1, male, -1) for male in MALE]),
-        "list_eval_partition.txt": ("", [(part,) for part in PARTITION]),
-        "identity_CelebA.txt": ("", [(i,) for i in range(6)]),
-        "list_bbox_celeba.txt": ("6\nimage_id x_1 y_1 width height\n", [(0, 0, 9, 9)] * 6),
-        "list_landmarks_align_celeba.txt": ("6\na b\n", [(1, 2)] * 6),
-    }
-    for file, (header, rows) in columns.items():
-        lines = [" ".join([name, *(f"{v:2}" for v in row)]) for name, row in zip(names, rows, strict=True)]
-        (folder / file).write_text(header + "\n".join(lines) + "\n")
-    checked = [("", md5((folder / file).read_bytes()), file) for file in columns]
-    monkeypatch.setattr(
-        torchvision_datasets.CelebA, "file_list", [("", "", "img_align_celeba.zip"), *checked]
-    )
-    return folder
 
 
 def _expected_celeba(folder, image_module, number):
@@ -153,25 +118,6 @@ def test_a_celeba_file_at_fault_is_named(celeba, tmp_path, untouched, flip_byte,
     assert "get the aligned images and the lists from its authors" in str(error.value)
 
 
-@pytest.fixture
-def fairface(tmp_path, image_module):
-    """Write a FairFace folder from {split: [(pixels, gender)]}; returns its path."""
-
-    def write(rows, folder=tmp_path / "fairface", suffix=".png", listed=None, columns=("age", "race")):
-        for split, images in rows.items():
-            (folder / split).mkdir(parents=True)
-            with (folder / f"fairface_label_{split}.csv").open("w", newline="") as file:
-                table = csv.writer(file)
-                table.writerow(["file", *columns, "gender", "service_test"])
-                for number, (pixels, gender) in enumerate(images, start=1):
-                    image_module.fromarray(pixels).save(folder / split / f"{number}{suffix}")
-                    row = [f"{split}/{number}{listed or suffix}", *columns, gender, "True"]
-                    table.writerow(row)
-        return folder
-
-    return write
-
-
 def _pixels(seed, size=32):
     return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
@@ -258,6 +204,115 @@ def test_fairface_lists_that_say_something_else(fairface, tmp_path, untouched):
     (folder / "fairface_label_val.csv").write_text("file,sex\nval/1.png,Male\n")
     with untouched(tmp_path), pytest.raises(DataError, match=r"\['file', 'sex'\], not file and gender"):
         load("fairface", tmp_path)
+
+
+def _twenty(fairface, tmp_path):
+    return fairface(
+        {
+            split: [(_pixels(seed), ("Female", "Male")[seed % 2]) for seed in range(start, end)]
+            for split, start, end in (("train", 0, 20), ("val", 20, 24))
+        }
+    )
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("rows", [7, 0])
+def test_k8_a_label_list_that_is_short_is_refused_with_both_counts(
+    fairface, tmp_path, untouched, rows, cached
+):
+    folder = _twenty(fairface, tmp_path)
+    if cached:
+        load("fairface", tmp_path)
+    path = folder / "fairface_label_train.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[: rows + 1]) + "\n")
+    with untouched(tmp_path), pytest.raises(DataError) as error:
+        load("fairface", tmp_path)  # case 36
+    assert f"{path} has {rows} rows, {folder / 'train'} has 20 images" in str(error.value)
+    assert f"{20 - rows} images without a row" in str(error.value)
+
+
+def test_k8_rows_without_an_image_and_rows_of_one_image_are_counted(fairface, tmp_path, untouched):
+    folder = _twenty(fairface, tmp_path)
+    for number in (3, 5):
+        (folder / "train" / f"{number}.png").unlink()
+    path = folder / "fairface_label_val.csv"
+    path.write_text(path.read_text() + "val/2.png,age,race,Male,True\n")
+    with untouched(tmp_path), pytest.raises(DataError) as error:
+        load("fairface", tmp_path)
+    assert "has 20 rows" in str(error.value)
+    assert f"2 rows without an image (the first: {folder / 'train' / '3.png'} is missing)" in str(error.value)
+    assert "has 5 rows" in str(error.value)
+    assert "1 rows of an image that has one already (the first: 2.png)" in str(error.value)
+
+
+def test_k8_two_files_of_one_image_and_other_files(fairface, tmp_path):
+    folder = _twenty(fairface, tmp_path)
+    (folder / "train" / ".DS_Store").write_bytes(b"x")
+    (folder / "train" / "README.txt").write_bytes(b"x")
+    assert len(load("fairface", tmp_path).train_images) == 20
+    shutil.copy(folder / "train" / "1.png", folder / "train" / "1.jpg")
+    with pytest.raises(DataError, match="1 images without a row"):
+        load("fairface", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "row", ["../train/1.png", "train/../val/1.png", "train/1.txt", "val/1.png", "1.png", ""]
+)
+def test_k8_rows_of_no_image_of_the_split(fairface, tmp_path, untouched, row):
+    folder = _twenty(fairface, tmp_path)
+    path = folder / "fairface_label_train.csv"
+    path.write_text(path.read_text().replace("train/20.png", row))
+    with untouched(tmp_path), pytest.raises(DataError, match=r"line 21: file .* is no image in train/"):
+        load("fairface", tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["image without a row", "row without an image", "no images"])
+def test_k8_celebas_images_are_counted(celeba, tmp_path, untouched, fault):
+    images = celeba / "img_align_celeba"
+    if fault == "image without a row":
+        shutil.copy(images / "000001.jpg", images / "000007.jpg")
+        counts = "list_eval_partition.txt has 6 rows", "has 7 images: 1 images without a row"
+    elif fault == "row without an image":
+        (images / "000003.jpg").unlink()  # of the validation partition, which is not loaded
+        counts = "has 6 rows", "has 5 images: 1 rows without an image", "000003.jpg is missing"
+    else:
+        shutil.rmtree(images)
+        images.mkdir()
+        counts = "has 6 rows", "has 0 images"
+    with untouched(tmp_path), pytest.raises(DataError) as error:
+        load("celeba", tmp_path)
+    assert all(count in str(error.value) for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (
+            "identity_CelebA.txt",
+            lambda lines: lines[:-1],
+            "identity_CelebA.txt 5 rows, not of the same images",
+        ),
+        ("list_eval_partition.txt", lambda lines: lines[:-2], "list_eval_partition.txt 4 rows"),
+        ("list_eval_partition.txt", lambda lines: [], "list_eval_partition.txt 0 rows"),
+        ("list_eval_partition.txt", lambda lines: [*lines, lines[0]], "list_eval_partition.txt 7 rows"),
+        ("list_attr_celeba.txt", lambda lines: lines[:-1], "has 5 rows, its first line states 6"),
+        ("list_attr_celeba.txt", lambda lines: [*lines[:-1], lines[-2]], "not of the same images"),
+        ("list_eval_partition.txt", lambda lines: ["000001.jpg 3", *lines[1:]], "another form"),
+        ("list_attr_celeba.txt", lambda lines: [*lines[:-1], "000006.jpg 1"], "another form"),
+    ],
+)
+def test_k8_celebas_lists_are_counted_against_each_other(
+    celeba, tmp_path, monkeypatch, torchvision_datasets, file, change, told
+):
+    path = celeba / file
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    known = [
+        (one, md5((celeba / name).read_bytes()) if name == file else checksum, name)
+        for one, checksum, name in torchvision_datasets.CelebA.file_list
+    ]
+    monkeypatch.setattr(torchvision_datasets.CelebA, "file_list", known)
+    with pytest.raises(DataError, match=told):
+        load("celeba", tmp_path)
 
 
 def test_full_fairface(full_data, image_module):

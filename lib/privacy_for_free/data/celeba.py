@@ -57,7 +57,7 @@ def _faults(root: Path, folder: Path) -> list[Fault]:
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     """Return the columns of a list (none without a header) and its rows; DataError for a wrong count."""
-    lines = path.read_text().splitlines()
+    lines = list(filter(str.strip, path.read_text().splitlines()))
     columns = lines[1].split() if len(lines) > 1 and lines[0].strip().isdigit() else []
     rows = [line.split() for line in lines[2 if columns else 0 :]]
     if columns and len(rows) != int(lines[0]):
@@ -100,8 +100,7 @@ def load_celeba(root: Path) -> Content:
     names, chosen, male = _rows(folder)
     place = folder / IMAGES
     listing, (images,) = faces.listing([place])
-    packed = archives((root, folder), *PACKED)
-    faults = faces.counted(names, folder / LISTS[1], images, place, packed, REMEDY)
+    faults = faces.counted(names, folder / LISTS[1], images, place, root, PACKED, REMEDY)
     if faults:
         raise data_error("celeba", faults)
 

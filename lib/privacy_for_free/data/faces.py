@@ -91,29 +91,37 @@ def own_folder(root: Path, name: str, lists: tuple[str, ...]) -> Path:
     return there[0] if there else root / name
 
 
-def missing(
-    path: Path, root: Path, beginnings: tuple[str, ...], remedy: str, *, folder: bool = False
-) -> Fault:
-    """Return the fault of a file (or `folder`) that is missing: what lies there, else `remedy`.
+def _waiting(path: Path, root: Path, beginnings: Iterable[str]) -> list[Path]:
+    """Return the archives in `root`, in the place of `path` and one folder deeper, named like one given."""
+    return archives([root, path.parent, *filter(Path.is_dir, entries(path.parent))], *beginnings)
 
-    Archives whose names begin like one of `beginnings` are looked for in `root`, in the place of `path` and
-    one folder deeper; one that is there is named.
+
+def missing(path: Path, root: Path, beginnings: Iterable[str], remedy: str, *, folder: bool = False) -> Fault:
+    """Return the fault of a file (or `folder`) that is missing: what lies there instead, else `remedy`.
+
+    An archive whose name begins like one of `beginnings` is looked for in `root`, in the place of `path` and
+    one folder deeper.
     """
-    places = [root, path.parent, *filter(Path.is_dir, entries(path.parent))]
-    fault = near_miss(path, folder=folder) or unpack(path, archives(places, *beginnings))
+    fault = near_miss(path, folder=folder) or unpack(path, _waiting(path, root, beginnings))
     why = "" if path.parent.is_dir() else f", as there is no folder {path.parent}"
     return fault or Fault(f"{path} is missing{why}", remedy)
 
 
 def counted(
-    listed: list[str], path: Path, images: set[str], folder: Path, packed: Iterable[Path], remedy: str
+    listed: list[str],
+    path: Path,
+    images: set[str],
+    folder: Path,
+    root: Path,
+    beginnings: Iterable[str],
+    remedy: str,
 ) -> list[Fault]:
     """Return the fault of a list and a folder that do not belong together, if they do not.
 
-    Where the folder holds no image and an archive waits in `packed`, that is the remedy.
+    Where the folder holds no image and an archive waits as in `missing`, that is the remedy.
     """
     what = not_belonging(listed, path, images, folder)
-    archive = None if images else next(iter(packed), None)
     if what is None:
         return []
-    return [Fault(what, f"Unpack {archive}, which is there" if archive else remedy)]
+    waiting = [] if images else _waiting(folder, root, beginnings)
+    return [Fault(what, f"Unpack {waiting[0]}, which is there" if waiting else remedy)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from privacy_for_free.data import faces
-from privacy_for_free.data.faults import Fault, archives, data_error
+from privacy_for_free.data.faults import Fault, data_error
 from privacy_for_free.data.files import Content, DataError, cached
 
 SPLITS = {"train": "train", "test": "val"}  # ours: the authors'
@@ -105,13 +105,12 @@ def load_fairface(root: Path) -> Content:
     faults = _faults(root, folder)
     if faults:
         raise data_error("fairface", faults)
-    packed = archives((root, folder), *PACKED)
     listing, images = faces.listing([folder / split for split in SPLITS.values()])
     paths, labels = {}, {}
     for (split, published), file, stored in zip(SPLITS.items(), LISTS, images, strict=True):
         listed, labels[split] = _rows(folder / file, published)
         names, place = _stored_names(listed, stored), folder / published
-        faults += faces.counted(names, folder / file, stored, place, packed, REMEDY)
+        faults += faces.counted(names, folder / file, stored, place, root, PACKED, REMEDY)
         paths[split] = [place / name for name in names]
     if faults:
         raise data_error("fairface", faults)
