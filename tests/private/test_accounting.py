@@ -3,6 +3,7 @@
 import math
 import sys
 
+import dp_accounting.pld
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from scipy import integrate
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from privacy_for_free.private.accounting import DELTA, LARGEST_NOISE, Mechanism, calibrate
+from privacy_for_free.private.accounting import DELTA, LARGEST_NOISE, PLD_DELTA, Mechanism, calibrate
 
 FASHION, CIFAR = 50 / 6000, 50 / 5000  # sampling rates of the published settings
 
@@ -151,21 +152,21 @@ def test_no_noise_and_no_target():
         ((0.0,), r"epsilon 0.0: allowed are numbers above 0"),
         ((-2,), r"epsilon -2: allowed are numbers above 0"),
         ((math.nan,), r"epsilon nan: allowed"),
-        ((1.0, 0), r"steps 0: allowed are whole numbers from 1 up"),
+        ((1.0, 0), r"steps 0: allowed are whole numbers from 1 to"),
         ((1.0, True), r"steps True: allowed"),
         ((1.0, 1, 0.0), r"rate 0.0: allowed are numbers above 0, up to 1"),
         ((1.0, 1, 1.01), r"rate 1.01: allowed"),
         ((1.0, 1, 1.0, 0.0), r"delta 0.0: allowed are numbers between 0 and 1"),
         ((1.0, 1, 1.0, 1), r"delta 1: allowed"),
         ((1.0, 1, 1.0, 1e-5, "remove"), r"adjacency 'remove': known are add_remove, replace_one"),
-        ((1.0, 1, 1.0, 1e-5, "add_remove", "gdp"), r"accountant 'gdp': known are analytic, rdp, pld"),
+        ((1.0, 1, 1.0, 1e-5, "add_remove", "gdp"), r"accountant 'gdp': known are least, analytic, pld, rdp"),
         ((1.0, 1, 0.5, 1e-5, "add_remove", "analytic"), r"'analytic' at rate 0.5: allowed are rdp and pld"),
         ((1.0, 1, 0.5, 1e-5, "replace_one", "rdp"), r"'rdp' for replace_one at rate 0.5: allowed are pld"),
         (
             (1e-5, 1, 1.0, 1e-9, "add_remove", "rdp"),
             r"epsilon 1e-05: not reached .* allowed are numbers from",
         ),
-        ((1e9, 1, 1.0, 1e-5, "add_remove", "rdp"), r"epsilon 1000000000.0: needs a noise multiplier below"),
+        ((1e6, 1, 1.0, 1e-5, "add_remove", "rdp"), r"epsilon 1000000.0: needs a noise multiplier below"),
     ],
 )
 def test_bad_targets(arguments, message):
@@ -193,5 +194,140 @@ def test_bad_questions():
         Mechanism(1.0).epsilon(2)
     with pytest.raises(ValueError, match="accountant 'none'"):
         Mechanism(1.0).epsilon(accountant="none")
-    assert calibrate(1e9, accountant="analytic").noise_multiplier > 0
+    assert calibrate(1e6, accountant="analytic").noise_multiplier > 0
     assert calibrate(1e-4, accountant="pld").noise_multiplier < LARGEST_NOISE
+
+
+# --- what is allowed can be computed ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("delta", "noise"), [(1e-5, 3.73), (1e-16, 7.77), (1e-18, 8.32), (1e-300, 36.9)])
+def test_k4_small_deltas_need_little_more_noise(delta, noise):  # case 21, and case 20
+    found = calibrate(1.0, delta=delta)
+    assert found.noise_multiplier == pytest.approx(noise, rel=1e-3)
+    assert found.epsilon(delta) == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 30, 10**9])
+@pytest.mark.parametrize("adjacency", ["add_remove", "replace_one"])
+def test_k4_without_sampling_the_least_bound_is_the_exact_one(steps, adjacency):
+    for epsilon in (1e-3, 1.0, 20.0):
+        for delta in (1e-3, 1e-9, 1e-18):
+            exact = calibrate(epsilon, steps, 1.0, delta, adjacency, "analytic")
+            assert calibrate(epsilon, steps, 1.0, delta, adjacency) == exact
+            assert exact.epsilon(delta) == pytest.approx(epsilon, rel=1e-5)
+            assert exact.epsilon(delta) <= epsilon
+
+
+@pytest.mark.parametrize(("steps", "noise_multiplier"), [(1, 5.0), (50, 40.0)])
+def test_k4_every_bound_that_is_computed_is_one(steps, noise_multiplier):
+    mechanism = Mechanism(noise_multiplier, steps)
+    for delta in (1e-3, 1e-8, 1e-12, PLD_DELTA):
+        exact = mechanism.epsilon(delta, "analytic")
+        assert mechanism.epsilon(delta, "pld") >= exact * (1 - 1e-9)
+        assert mechanism.epsilon(delta, "rdp") >= exact
+
+
+@pytest.mark.parametrize("delta", [1e-5, 1e-12, 1e-16, 1e-18])
+def test_k4_with_sampling_the_least_bound_is_the_smallest_of_those_that_can(delta):  # case 21
+    mechanism = Mechanism(2.0, 10, 0.1)
+    bounds = [mechanism.epsilon(delta, "rdp")]
+    if delta >= PLD_DELTA:
+        bounds.append(mechanism.epsilon(delta, "pld"))
+    assert mechanism.epsilon(delta) == min(bounds) < 4
+    assert Mechanism(2.0, 10**6, 1e-8).epsilon(delta) < 4
+
+
+def test_k4_calibration_takes_the_accountant_that_asks_for_the_least_noise():
+    each = {name: calibrate(1.0, 10, 0.1, accountant=name) for name in ("pld", "rdp")}
+    assert calibrate(1.0, 10, 0.1) == each["pld"] != each["rdp"]
+    found = calibrate(1.0, 10, 0.1, 1e-16)
+    assert found == calibrate(1.0, 10, 0.1, 1e-16, accountant="rdp")
+    assert found.noise_multiplier < 4
+    assert found.epsilon(1e-16) <= 1.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    noise_multiplier=st.floats(0.3, 50),
+    factor=st.floats(1.01, 3),
+    steps=st.integers(1, 20),
+    rate=st.sampled_from([1.0, 0.05]),
+    delta=st.floats(1e-18, 1e-2),
+)
+def test_k4_more_noise_and_a_larger_delta_cost_no_more_epsilon(noise_multiplier, factor, steps, rate, delta):
+    mechanism = Mechanism(noise_multiplier, steps, rate)
+    names = ("analytic", "least") if rate == 1 else ("rdp",)
+    for name in names:
+        spent = mechanism.epsilon(delta, name)
+        assert Mechanism(noise_multiplier * factor, steps, rate).epsilon(delta, name) <= spent
+        assert mechanism.epsilon(min(delta * factor, 0.5), name) <= spent
+    if rate == 1:
+        other = Mechanism(noise_multiplier, steps, rate, "replace_one")
+        assert mechanism.epsilon(delta) <= other.epsilon(delta)
+
+
+def test_k4_with_sampling_replacing_costs_more_than_leaving_out():
+    for steps, rate in ((1, 0.3), (20, 0.02)):
+        one, two = (Mechanism(1.5, steps, rate, a).epsilon() for a in ("add_remove", "replace_one"))
+        assert one < two
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: Mechanism(1.0).epsilon(1e-301), "delta 1e-301: allowed are numbers .* from 1e-300 up"),
+        (
+            lambda: Mechanism(1.0).epsilon(1e-16, "pld"),
+            "delta 1e-16 for .*'pld': allowed are .* from 1e-13 up",
+        ),
+        (lambda: calibrate(1.0, delta=1e-18, accountant="pld"), "delta 1e-18 for .*'pld': allowed"),
+        (
+            lambda: Mechanism(1.0, 10**9, 1e-9).epsilon(accountant="pld"),
+            "steps 1000000000 for .*: allowed are 1",
+        ),
+        (
+            lambda: Mechanism(1.0, 10**13),
+            "steps 10000000000000: allowed are whole numbers from 1 to 1000000000000",
+        ),
+        (
+            lambda: Mechanism(1e-3, 2, 0.1).epsilon(accountant="pld"),
+            "noise_multiplier 0.001 for .*from 0.25 up",
+        ),
+        (
+            lambda: Mechanism(0.25, 10**6, 0.5).epsilon(accountant="pld"),
+            "Mechanism.*: allowed are 1000 at most",
+        ),
+        (
+            lambda: Mechanism(2.0, 2, 0.1, "replace_one").epsilon(1e-16),
+            "analytic.*pld': allowed.*rdp.*allowed",
+        ),
+        (
+            lambda: Mechanism(1e-300).epsilon(),
+            "noise_multiplier 1e-300 of 1 steps: allowed are 0, and 1e-09 to",
+        ),
+        (lambda: Mechanism(1e300, 5, 0.1).epsilon(), r"noise_multiplier 1e\+300 of 5 steps: allowed are 0"),
+        (lambda: calibrate(1e-9, 10**9, 1e-9), "epsilon 1e-09: allowed are numbers above 0, from 1e-06 to"),
+        (lambda: calibrate(1e9), r"epsilon 1000000000.0: allowed are .*to 1e\+06, and infinity"),
+        (lambda: calibrate(1.0, 1, 1e-9), "epsilon 1.0: needs .* spends 0 with that; allowed are infinity"),
+    ],
+)
+def test_k4_what_cannot_be_computed_is_refused_before_work(ask, message, monkeypatch):
+    """At most one distribution is composed, of one step at a rate of next to nothing."""
+    composed = []
+    original = dp_accounting.pld.PLDAccountant.compose
+    monkeypatch.setattr(
+        dp_accounting.pld.PLDAccountant, "compose", lambda s, e, n=1: composed.append(e) or original(s, e, n)
+    )
+    with pytest.raises(ValueError, match=message):
+        ask()
+    assert all(event.count == 1 for event in composed)
+
+
+@pytest.mark.parametrize(
+    "mechanism",
+    [Mechanism(1e-3, 10**9, 1e-9), Mechanism(1.0, 10**9, 1e-9), Mechanism(1e-3), Mechanism(5e4, 10**9)],
+)
+def test_k4_extreme_mechanisms_need_no_distribution(mechanism, monkeypatch):
+    monkeypatch.setattr(dp_accounting.pld, "PLDAccountant", None)
+    assert 0 < mechanism.epsilon() < math.inf

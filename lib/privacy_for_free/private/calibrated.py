@@ -36,9 +36,9 @@ class Epsilons:
     """What one noise is worth at one delta, each an upper bound; all infinite without noise.
 
     delta        the delta of all three
-    add_remove   for adding or removing an example, by the tightest accountant: exact for a release without
-                 sampling, from privacy loss distributions where there is some
-    replace_one  for replacing an example by another, by the same accountant
+    add_remove   for adding or removing an example, the smallest bound known: exact for a release without
+                 sampling, mostly from privacy loss distributions where there is some
+    replace_one  for replacing an example by another, likewise
     renyi        for adding or removing an example, by Renyi accounting, which published noise comes from
     """
 
@@ -103,7 +103,7 @@ def release(
 
 @entrance
 def least_noise(mechanism: Mechanism, epsilon: float, delta: float = DELTA) -> Mechanism:
-    """Return the mechanism with the least noise that is (epsilon, delta)-DP under the tightest accountant.
+    """Return the mechanism with the least noise that is (epsilon, delta)-DP, by the smallest bound known.
 
     Steps, sampling rate and adjacency are those of `mechanism`; its noise_multiplier is not looked at. An
     infinite epsilon needs no noise. ValueError for an epsilon that is not above 0, a delta outside (0, 1),
@@ -112,10 +112,7 @@ def least_noise(mechanism: Mechanism, epsilon: float, delta: float = DELTA) -> M
     >>> round(least_noise(Mechanism(0.0), 1.0).noise_multiplier, 3)
     3.731
     """
-    accountant = tightest(mechanism)
-    return calibrate(
-        epsilon, mechanism.steps, mechanism.rate, delta, mechanism.adjacency, accountant=accountant
-    )
+    return calibrate(epsilon, mechanism.steps, mechanism.rate, delta, mechanism.adjacency)
 
 
 @entrance
@@ -129,23 +126,12 @@ def epsilons(mechanism: Mechanism, delta: float = DELTA) -> Epsilons:
     add_remove, replace_one = (
         replace(mechanism, adjacency=adjacency) for adjacency in ("add_remove", "replace_one")
     )
-    accountant = tightest(mechanism)
     return Epsilons(
         delta,
-        add_remove.epsilon(delta, accountant),
-        replace_one.epsilon(delta, accountant),
+        add_remove.epsilon(delta),
+        replace_one.epsilon(delta),
         add_remove.epsilon(delta, "rdp"),
     )
-
-
-@entrance
-def tightest(mechanism: Mechanism) -> str:
-    """Return the accountant with the least epsilon: exact without sampling, else by privacy losses.
-
-    >>> tightest(Mechanism(1.0)), tightest(Mechanism(1.0, steps=10, rate=0.1))
-    ('analytic', 'pld')
-    """
-    return "analytic" if mechanism.rate == 1 else "pld"
 
 
 def _check(settings: Settings) -> None:
