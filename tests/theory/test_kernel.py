@@ -150,7 +150,7 @@ def test_expected_loss_over_extractors_is_the_mmd():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: kernel.gaussian(0.0), "bandwidth 0.0: allowed are numbers above 0"),
+        (lambda: kernel.gaussian(0.0), "bandwidth 0.0: allowed are finite numbers above 0"),
         (lambda: kernel.arc_cosine(0), "depth 0: allowed are whole numbers from 1 up"),
         (lambda: kernel.RandomReLU(3, width=0), "width 0: allowed are"),
         (lambda: kernel.RandomReLU(3, weight_variance=-1.0), "weight_variance -1.0: allowed are"),

@@ -29,6 +29,11 @@ from scipy.spatial import ConvexHull, QhullError
 
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+from privacy_for_free.theory import checks
+
+LARGEST_EPSILON = 700.0  # its exponential is still a float
+LARGEST_ENUMERATION = 100_000  # subsets of one class
+BLOCK = 2**24  # terms of a series that are added up at once
 
 
 def require_positive(**values: float) -> None:
@@ -39,10 +44,8 @@ def require_positive(**values: float) -> None:
 
 def require_counts(n: int, m: int) -> None:
     """Raise ValueError unless n >= 2 real images (one of them can go) and m >= 1 synthetic ones."""
-    if n < 2:
-        raise ValueError(f"n {n!r}: allowed are whole numbers from 2 up, or removing an image leaves none")
-    if m < 1:
-        raise ValueError(f"m {m!r}: allowed are whole numbers from 1 up")
+    validate.whole("n", n, 2)
+    validate.whole("m", m, 1)
 
 
 # ---------------------------------------------------------------------------------------------------- bounds
@@ -62,7 +65,9 @@ def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
 @entrance
 def shift_bound(m: int, shift_norm: float, lipschitz: float, temperature: float) -> float:
     """Return 2 m L ||shift|| / tau, the bound for synthetic images that all moved by one known vector."""
-    require_positive(m=m, lipschitz=lipschitz, temperature=temperature)
+    validate.whole("m", m, 1)
+    validate.not_negative("shift_norm", shift_norm)
+    require_positive(lipschitz=lipschitz, temperature=temperature)
     return 2.0 * m * lipschitz * shift_norm / temperature
 
 
@@ -81,6 +86,10 @@ def subset_epsilon(ratio: float, eps0: float) -> float:
     the image that differs is not drawn, and else the two posteriors are within a factor e^eps0.
     """
     require_positive(ratio=ratio, eps0=eps0)
+    if ratio > 1 or eps0 > LARGEST_EPSILON:
+        raise ValueError(
+            f"ratio {ratio!r}, eps0 {eps0!r}: allowed are 1 at most, and {LARGEST_EPSILON:g} at most"
+        )
     return math.log1p(ratio * math.expm1(eps0))
 
 
@@ -91,6 +100,8 @@ def closed_form_table(eps0: float = 1.0, ratios: Sequence[float] = (0.002, 0.01,
     >>> closed_form_table().round(4).values.tolist()
     [[0.002, 0.002, 0.0034], [0.01, 0.01, 0.017], [0.02, 0.02, 0.0338]]
     """
+    if not len(ratios):
+        raise ValueError("ratios of length 0: allowed are one or more")
     rows = [(r, all_data_epsilon(r, eps0), subset_epsilon(r, eps0)) for r in ratios]
     return pd.DataFrame(rows, columns=["ratio", "condensed_or_all_data", "subset"])
 
@@ -98,7 +109,7 @@ def closed_form_table(eps0: float = 1.0, ratios: Sequence[float] = (0.002, 0.01,
 # ---------------------------------------------------------------------------- displacements of the barycentre
 
 
-@entrance
+@entrance(shapes="images n d")
 def removal_shifts(images: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
     """Return, for each row x of (n, d), how far removing it moves the mean: (mean - x)/(n - 1), shape (n, d).
 
@@ -108,7 +119,7 @@ def removal_shifts(images: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tens
     return (images.mean(0) - images) / (len(images) - 1)
 
 
-@entrance
+@entrance(shapes="points n 2")
 def extreme_rows(points: np.ndarray) -> np.ndarray:
     """Return the indices of the rows of (n, 2) at the corners of their convex hull (all, where it is flat).
 
@@ -121,9 +132,11 @@ def extreme_rows(points: np.ndarray) -> np.ndarray:
         return np.arange(len(points))
 
 
-@entrance
+@entrance(shapes="points n d, others k d")
 def farthest_pairs(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
     """Return the `count` pairs (row of points, row of others) farthest apart, (count, 2), worst first."""
+    validate.whole("count", count, 1)
+    checks.memory(f"points {points.shape}, others {others.shape}", len(points) * others.size)
     distance = np.linalg.norm(points[:, None] - others[None], axis=-1)
     order = np.argsort(-distance, axis=None, kind="stable")[:count]
     return np.stack(np.unravel_index(order, distance.shape), axis=1)
@@ -139,11 +152,13 @@ def gaussian_kl(shift_norm: float | np.ndarray, m: int, temperature: float) -> f
     Exact. The mean of the log ratio is of second order, m/n^2, where its largest value is of first order,
     m/n: on R^d the loss has no Lipschitz constant, the log ratio is unbounded, and only its tail is thin.
     """
-    require_positive(m=m, temperature=temperature)
+    validate.whole("m", m, 1)
+    require_positive(temperature=temperature)
+    checks.spread("shift_norm", np.asarray(shift_norm))
     return m * shift_norm**2 / (2.0 * temperature)
 
 
-@entrance
+@entrance(shapes="mean d, shifts k d")
 def gaussian_log_ratio(
     mean: np.ndarray, shifts: np.ndarray, m: int, temperature: float, theta_radius: float
 ) -> np.ndarray:
@@ -156,7 +171,8 @@ def gaussian_log_ratio(
     the ball it reaches kappa rho ||shift|| + |difference of A|; the difference is integrated from the
     derivative of A, without cancellation.
     """
-    require_positive(m=m, temperature=temperature, theta_radius=theta_radius)
+    validate.whole("m", m, 1)
+    require_positive(temperature=temperature, theta_radius=theta_radius)
     kappa = m / temperature
     before = float(np.linalg.norm(mean))
     after = np.linalg.norm(mean + shifts, axis=1)
@@ -177,16 +193,27 @@ def ball_log_partition_derivative(t: np.ndarray, kappa: float, radius: float, di
     functions with positive terms, summed in logarithms: for d in the thousands F itself underflows. Any shape
     of t.
     """
+    validate.whole("dimension", dimension, 1)
+    require_positive(kappa=kappa, radius=radius)
     half, edge = kappa * np.asarray(t, float) ** 2 / 2, kappa * radius**2 / 2
     largest = max(float(half.max(initial=0.0)), edge)
+    checks.memory(f"kappa {kappa}, radius {radius}, t to {np.abs(t).max(initial=0):g}: terms", largest, BLOCK)
     k = np.arange(math.ceil(largest + 12 * math.sqrt(largest)) + 60, dtype=float)
     shape = dimension / 2 + k
     # P(a, x) = sum over i >= 0 of e^-x x^(a+i) / Gamma(a+i+1): add up from the far end.
     terms = special.xlogy(shape, edge) - edge - special.gammaln(shape + 1)
     gamma_cdf = np.logaddexp.accumulate(terms[::-1])[::-1]
-    poisson = special.xlogy(k[:-1], half[..., None]) - special.gammaln(k[:-1] + 1)
-    ratio = special.logsumexp(poisson + gamma_cdf[1:], -1) - special.logsumexp(poisson + gamma_cdf[:-1], -1)
-    return kappa * t * np.exp(ratio)
+
+    def ratio(half: np.ndarray) -> np.ndarray:
+        poisson = special.xlogy(k[:-1], half[..., None]) - special.gammaln(k[:-1] + 1)
+        return special.logsumexp(poisson + gamma_cdf[1:], -1) - special.logsumexp(
+            poisson + gamma_cdf[:-1], -1
+        )
+
+    if half.size * len(k) <= BLOCK:
+        return kappa * t * np.exp(ratio(half))
+    parts = np.array_split(half.reshape(-1), math.ceil(half.size * len(k) / BLOCK))
+    return kappa * t * np.exp(np.concatenate([ratio(part) for part in parts]).reshape(half.shape))
 
 
 # ---------------------------------------------------------------- logistic loss, theta in a disk of the plane
@@ -200,7 +227,11 @@ def disk_grid(radius: float, radial: int, angular: int, ring: int = 0) -> tuple[
     analytic integrands. The last `ring` points lie on the circle with weight 0: there one looks for a
     maximum.
     """
-    require_positive(radius=radius, radial=radial, angular=angular)
+    require_positive(radius=radius)
+    validate.whole("radial", radial, 1, 2000)
+    validate.whole("angular", angular, 1)
+    validate.whole("ring", ring, 0)
+    checks.memory(f"radial {radial}, angular {angular}, ring {ring}", 2 * (radial * angular + ring))
     nodes, node_weights = np.polynomial.legendre.leggauss(radial)
     r = radius * (1 + nodes) / 2
     angle = 2 * np.pi * np.arange(angular) / angular
@@ -219,34 +250,42 @@ def logistic_loss(theta: torch.Tensor, points: torch.Tensor, label: float | torc
     return torch.nn.functional.softplus(-label * (points @ theta.T))
 
 
-@entrance
+@entrance(shapes="energy ... q, prior q")
 def posterior_weights(energy: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
     """Return weights proportional to prior * exp(-energy) along the last dimension, summing to 1."""
+    checks.floats(energy=energy, prior=prior)
+    if bool((prior < 0).any()) or not bool((prior > 0).any()):
+        raise ValueError(f"prior from {prior.min():g} to {prior.max():g}: allowed are 0 and more, not all 0")
     return torch.softmax(prior.log() - energy, dim=-1)
 
 
-@entrance
+@entrance(shapes="weights q, change ... q")
 def log_ratio(weights: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """Return ln p(theta|S) - ln p(theta|S') at every point of a grid.
 
     `weights` (q,) is the posterior of S on the grid, `change` (..., q) the energy's change U(S') - U(S), both
     already divided by the temperature; ln Z'/Z is the logarithm of the mean of exp(-change).
     """
+    checks.floats(weights=weights, change=change)
+    if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-3:
+        raise ValueError(f"weights of sum {weights.sum():g}: allowed are numbers from 0 up, of sum 1")
     return change + torch.log1p(torch.expm1(-change) @ weights)[..., None]
 
 
-@entrance
+@entrance(shapes="theta q d, synthetic m d, shifts k d")
 def shift_change(
     theta: torch.Tensor, synthetic: torch.Tensor, shifts: torch.Tensor, label: float, temperature: float
 ) -> torch.Tensor:
     """Return U(S + shift) - U(S) for the logistic loss; synthetic (m, d), shifts (k, d), result (k, q)."""
+    checks.floats(theta=theta, synthetic=synthetic, shifts=shifts)
+    checks.memory(f"theta {tuple(theta.shape)}, shifts {tuple(shifts.shape)}", len(theta) * len(shifts))
     require_positive(temperature=temperature)
     before = logistic_loss(theta, synthetic, label)
     after = (logistic_loss(theta, synthetic + shift, label) - before for shift in shifts)
     return torch.stack([change.sum(0) for change in after]) / temperature
 
 
-@entrance
+@entrance(shapes="losses n q, other_losses k q, prior q")
 def random_subset_log_ratio(
     losses: torch.Tensor,
     other_losses: torch.Tensor,
@@ -267,6 +306,17 @@ def random_subset_log_ratio(
         raise ValueError(
             f"m {m!r}: allowed are 1 to {min(len(losses), len(other_losses))}, the images there are"
         )
+    sets = max(math.comb(len(losses), m), math.comb(len(other_losses), m))
+    if sets > LARGEST_ENUMERATION:
+        raise ValueError(f"m {m}: {sets:.2g} subsets of a class, allowed are {LARGEST_ENUMERATION} at most")
+    checks.memory(f"losses {tuple(losses.shape)}, m {m}", sets * max(sets, losses.shape[1] * m))
+    checks.floats(losses=losses, other_losses=other_losses, prior=prior)
+    for index, row in replacements:
+        if not 0 <= index < len(losses) or row.shape != losses.shape[1:]:
+            raise ValueError(
+                f"replacements {index!r}, {tuple(row.shape)}: allowed are images 0 to {len(losses) - 1}, "
+                f"and losses {tuple(losses.shape[1:])}"
+            )
     device = losses.device
     subsets = torch.combinations(torch.arange(len(losses), device=device), m)
     other_subsets = torch.combinations(torch.arange(len(other_losses), device=device), m)

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import SHOWN, entrance
-from privacy_for_free.theory import gibbs, langevin
+from privacy_for_free.theory import checks, gibbs, langevin
 
 RADIUS = 1.0  # B, the largest norm of a scaled image
 FIRST_IMAGES = 10  # the followed image is one of so many that come first
@@ -56,6 +57,8 @@ class LogRatios:
 
         followed   the place of the image whose own log ratio is `observed_fixed_x`
         """
+        if not -1 <= followed < len(self.observed):
+            raise ValueError(f"followed {followed!r}: allowed are -1, the last, to {len(self.observed) - 1}")
         columns = {
             "observed": self.observed,
             "bound_this_x": self.bounds,
@@ -91,8 +94,16 @@ class Chains:
     keep_every: int = 20
     batch: int = 32
 
+    def __post_init__(self) -> None:
+        """Refuse what no chains can be run with."""
+        counts = ("hidden", "count", "steps", "keep_every", "batch")
+        checks.counts(**{name: getattr(self, name) for name in counts})
+        checks.counts(0, burn_in=self.burn_in)
+        checks.positive(radius=self.radius, step=self.step)
+
     def refined(self, factor: int) -> "Chains":
         """Return the same chains with a step that is `factor` times smaller, and as many more steps."""
+        validate.whole("factor", factor, 1)
         lengths = (factor * number for number in (self.burn_in, self.steps, self.keep_every))
         return Chains(self.hidden, self.radius, self.count, self.step / factor, *lengths, self.batch)
 
@@ -100,7 +111,7 @@ class Chains:
 # -------------------------------------------------------------------------------------- images, and which
 
 
-@entrance(images=SHOWN)
+@entrance(shapes="images k? C H W", images=SHOWN)
 def scale(images: torch.Tensor) -> torch.Tensor:
     """Map pixels in [0, 1], (k, C, H, W), to rows (k, d) float64 of norm at most 1: (2p - 1)/sqrt(d).
 
@@ -115,35 +126,39 @@ def scale(images: torch.Tensor) -> torch.Tensor:
 @entrance
 def plane(shape: tuple[int, int, int]) -> torch.Tensor:
     """Return two orthonormal images as columns (d, 2): mean brightness, and the slowest vertical cosine."""
+    checks.sizes(shape)
     channels, height, width = shape
     wave = torch.cos(math.pi * (torch.arange(height, dtype=torch.float64) + 0.5) / height)
     images = torch.stack([torch.ones_like(wave), wave])[:, None, :, None].expand(2, channels, height, width)
     return torch.nn.functional.normalize(images.flatten(1), dim=1).T
 
 
-@entrance(images=SHOWN)
+@entrance(shapes="images k C H W", images=SHOWN)
 def project(images: torch.Tensor) -> torch.Tensor:
     """Return the coordinates (k, 2) of scaled images (k, C, H, W) in `plane`; a few at a time, for memory."""
     basis = plane(tuple(images.shape[1:]))
     return torch.cat([scale(part) @ basis for part in images.split(500)])
 
 
-@entrance
+@entrance(shapes="points n d, pool k d")
 def far_from_mean(points: torch.Tensor, pool: torch.Tensor) -> int:
     """Return the row among the first of `points` (n, d) that is farthest from the mean of `pool` (k, d).
 
     Its removal can be followed through nested sets, all of which begin with the same images.
     """
+    checks.floats(points=points, pool=pool)
     return int((points[:FIRST_IMAGES] - pool.mean(0)).norm(dim=1).argmax())
 
 
-@entrance
+@entrance(shapes="points n 2, pool k 2")
 def replacements(points: torch.Tensor, pool: torch.Tensor, pairs: int) -> tuple[np.ndarray, torch.Tensor]:
     """Return which rows of points (n, 2) go, (k,), and what comes from pool for each, (k, 2).
 
     They are the `pairs` pairs of corners of the two hulls that are farthest apart; last comes the image of
     `far_from_mean`, with the corner of the pool that is farthest from it.
     """
+    checks.floats(points=points, pool=pool)
+    validate.whole("pairs", pairs, 1)
     corners, followed = pool[gibbs.extreme_rows(pool.numpy())], far_from_mean(points, pool)
     leaving = gibbs.extreme_rows(points.numpy())
     farthest = gibbs.farthest_pairs(points[leaving].numpy(), corners.numpy(), pairs)
@@ -154,9 +169,11 @@ def replacements(points: torch.Tensor, pool: torch.Tensor, pairs: int) -> tuple[
 # ------------------------------------------------------------------------------------- l = ||theta - s||^2/2
 
 
-@entrance
+@entrance(shapes="images n d")
 def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; m synthetic images, theta in the ball of that radius."""
+    checks.positive(eps0=eps0, ball_radius=ball_radius)
+    checks.counts(m=m)
     lipschitz = ball_radius + RADIUS
     temperature = gibbs.temperature_of(eps0, RADIUS, lipschitz)
     shifts = gibbs.removal_shifts(images)
@@ -166,12 +183,14 @@ def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> Log
     return LogRatios(observed, bounds, norms, lipschitz, temperature)
 
 
-@entrance
+@entrance(shapes="images n d")
 def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; theta in all of R^d, at the temperature of `gaussian`.
 
     The divergence is exact and so its own bound; there is no Lipschitz constant.
     """
+    checks.positive(eps0=eps0, ball_radius=ball_radius)
+    checks.counts(m=m)
     temperature = gibbs.temperature_of(eps0, RADIUS, ball_radius + RADIUS)
     norms = np.linalg.norm(gibbs.removal_shifts(images), axis=1)
     divergences = gibbs.gaussian_kl(norms, m, temperature)
@@ -181,7 +200,7 @@ def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> 
 # ------------------------------------------------------------------------------ logistic loss in the plane
 
 
-@entrance
+@entrance(shapes="synthetic m 2, other m 2, shifts k 2")
 def logistic(
     synthetic: torch.Tensor,
     other: torch.Tensor,
@@ -194,6 +213,7 @@ def logistic(
 
     grid   radial, angular, ring: as `gibbs.disk_grid` takes them
     """
+    checks.floats(synthetic=synthetic, other=other, shifts=shifts)
     temperature = gibbs.temperature_of(eps0, RADIUS, disk_radius)
     theta, prior = _disk(disk_radius, grid, synthetic.device)
     energy = gibbs.logistic_loss(theta, synthetic, 1.0).sum(0)
@@ -206,7 +226,7 @@ def logistic(
     return LogRatios(observed, bounds, norms, disk_radius, temperature)
 
 
-@entrance
+@entrance(shapes="points n 2, others l 2")
 def logistic_all_data(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -217,6 +237,9 @@ def logistic_all_data(
     grid: tuple[int, int, int],
 ) -> LogRatios:
     """Train on all real images (n, 2) of two classes at temperature tau n/m; `replaced`: `replacements`."""
+    checks.replaced(replaced, points)
+    checks.floats(points=points, others=others)
+    validate.whole("m", m, 1, len(points))
     leaving, coming = replaced
     temperature = gibbs.temperature_of(eps0, RADIUS, disk_radius) * len(points) / m
     theta, prior = _disk(disk_radius, grid, points.device)
@@ -235,7 +258,7 @@ def logistic_all_data(
     return LogRatios(observed, bounds, norms, disk_radius, temperature)
 
 
-@entrance
+@entrance(shapes="points n 2, others l 2")
 def logistic_random_subset(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -250,6 +273,9 @@ def logistic_random_subset(
     Exact, by enumeration of all subsets: m up to 3, and n small for m above 1. The bound is
     ln(1 + r (e^eps - 1)), eps that of one image at its own distance.
     """
+    checks.replaced(replaced, points)
+    checks.floats(points=points, others=others)
+    validate.whole("m", m, 1, len(points))
     leaving, coming = replaced
     temperature = gibbs.temperature_of(eps0, RADIUS, disk_radius)
     theta, prior = _disk(disk_radius, grid, points.device)
@@ -277,14 +303,14 @@ def _subset_bound(ratio: float, norm: float, lipschitz: float, temperature: floa
 def _disk(
     radius: float, grid: tuple[int, int, int], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    points, prior = gibbs.disk_grid(radius, *grid)
+    points, prior = gibbs.disk_grid(radius, *checks.three("grid", grid))
     return points.to(device), prior.to(device)
 
 
 # ------------------------------------------------------------------------------------------- small network
 
 
-@entrance
+@entrance(shapes="synthetic m 2, other m 2, shifts k 2")
 def network(
     synthetic: torch.Tensor,
     other: torch.Tensor,
@@ -297,6 +323,7 @@ def network(
 
     The posterior of the unmoved images is sampled; `generator` lives on their device.
     """
+    checks.floats(synthetic=synthetic, other=other, shifts=shifts)
     lipschitz = langevin.network_lipschitz(chains.radius)
     temperature = gibbs.temperature_of(eps0, RADIUS, lipschitz)
     balls = langevin.network_balls(chains.hidden, chains.radius)

@@ -24,9 +24,11 @@ from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
 from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.theory import checks
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -39,7 +41,7 @@ def linear(scale: float = 1.0) -> Kernel:
 
     A check, used by tests: what this module says of kernels is what `theory.linear` says of this one.
     """
-    _positive("scale", scale)
+    validate.positive("scale", scale)
     return lambda x, z: scale * (x @ z.mT)
 
 
@@ -49,7 +51,7 @@ def gaussian(bandwidth: float = 1.0) -> Kernel:
 
     A check, used by tests: a kernel whose bound 2 / n needs no data.
     """
-    _positive("bandwidth", bandwidth)
+    validate.positive("bandwidth", bandwidth)
     return lambda x, z: (-(x[:, None] - z[None]).square().sum(-1) / (2 * bandwidth**2)).exp()
 
 
@@ -61,9 +63,8 @@ def arc_cosine(depth: int = 1, weight_variance: float = 2.0, bias_variance: floa
     `infinite_width.FullyConnected`, which also checks the arguments. At depth 1 it holds for every width.
     ValueError for depth 0, which has no ReLU.
     """
+    validate.whole("depth", depth, 1)
     network = FullyConnected(depth, weight_variance, bias_variance)
-    if depth < 1:
-        raise ValueError(f"depth {depth!r}: allowed are whole numbers from 1 up")
     return lambda x, z: (network.nngp(x, None if x is z else z) - bias_variance) / weight_variance
 
 
@@ -86,9 +87,7 @@ class RandomReLU:
     def __post_init__(self) -> None:
         """Refuse what is not a network."""
         for name in ("inputs", "depth", "width"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
+            validate.whole(name, getattr(self, name), 1)
         FullyConnected(self.depth, self.weight_variance, self.bias_variance)
 
     def initial(
@@ -128,8 +127,11 @@ def monte_carlo_kernel(
     itself; for more layers the kernel of a finite width is O(1 / width) away from the one of infinite width,
     which no number of draws removes. ValueError for fewer than 2 draws.
     """
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
-        raise ValueError(f"draws {draws!r}: allowed are whole numbers from 2 up")
+    validate.whole("draws", draws, 2)
+    checks.floats(images=images)
+    if images.dim() < 2 or not images.numel():
+        raise ValueError(f"images {tuple(images.shape)}: allowed are one or more, (n, d) or (n, C, H, W)")
+    checks.memory(f"{len(images)} images", len(images) ** 2)
     mean = images.new_zeros((len(images), len(images)))
     spread = torch.zeros_like(mean)
     for index in range(draws):  # Welford's update: no cancellation between large sums
@@ -177,6 +179,8 @@ def mean_embedding_shift(
     _check(real, real)
     n = len(real)
     chosen = torch.arange(n) if index is None else torch.as_tensor(index)
+    if chosen.is_floating_point() or chosen.dtype is torch.bool:
+        raise ValueError(f"index {chosen.dtype}: allowed are whole numbers")
     if n < 2 or not bool(((chosen >= 0) & (chosen < n)).all()):
         raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
     gram = kernel(real, real)
@@ -203,8 +207,6 @@ def _check(real: torch.Tensor, synthetic: torch.Tensor) -> None:
                 f"images {real.dtype} {tuple(real.shape)} and {synthetic.dtype} {tuple(synthetic.shape)}: "
                 "allowed are float64, (n, d) and (m, d) of the same d"
             )
-
-
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} {value!r}: allowed are numbers above 0")
+    checks.memory(
+        f"images {tuple(real.shape)} and {tuple(synthetic.shape)}", len(real) * max(len(real), len(synthetic))
+    )

@@ -21,13 +21,14 @@ from functools import partial
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network
-from privacy_for_free.theory import stability
+from privacy_for_free.theory import checks, stability
 
 
-@entrance
+@entrance(shapes="real n C H W, start m C H W")
 def distances(
     network: Network,
     real: torch.Tensor,
@@ -50,6 +51,11 @@ def distances(
         raise ValueError(f"images {real.dtype} and {start.dtype}: allowed are float64")
     if not all(delta > 0 for delta in deltas):
         raise ValueError(f"deltas {deltas}: allowed are numbers above 0")
+    if not deltas:
+        raise ValueError(f"deltas {deltas}: allowed are one or more")
+    checks.counts(0, steps=steps)
+    validate.not_negative("step_size", step_size)
+    checks.memory(f"{len(deltas)} deltas, start {tuple(start.shape)}", (1 + len(deltas)) * start.numel())
     direction = torch.randn(start.shape, generator=generator(seed, "kinks direction"), dtype=torch.float64)
     direction = (direction / direction.norm()).to(start.device)
     runs = torch.stack([start, *(start + delta * direction for delta in deltas)])

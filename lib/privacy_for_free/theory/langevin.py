@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import FINITE, entrance
+from privacy_for_free.theory import checks
 from privacy_for_free.theory.gibbs import require_positive
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -25,7 +27,8 @@ Balls = Sequence[tuple[int, float]]  # (how many parameters, radius), in the ord
 @entrance
 def network_balls(hidden: int, radius: float) -> Balls:
     """Return the domain of `network_loss`: a, W and b each in a ball of that radius (Frobenius for W)."""
-    require_positive(hidden=hidden, radius=radius)
+    validate.whole("hidden", hidden, 1)
+    require_positive(radius=radius)
     return ((hidden, radius), (2 * hidden, radius), (hidden, radius))
 
 
@@ -48,6 +51,13 @@ def network_loss(theta: torch.Tensor, points: torch.Tensor, labels: torch.Tensor
 @entrance
 def uniform_in_balls(chains: int, balls: Balls, generator: torch.Generator) -> torch.Tensor:
     """Draw from the uniform law on a product of balls, (chains, parameters), on the generator's device."""
+    validate.whole("chains", chains, 1)
+    if not len(balls):
+        raise ValueError("balls of length 0: allowed are one or more")
+    for size, radius in balls:
+        checks.counts(balls=size)
+        checks.positive(balls=radius)
+    checks.memory(f"chains {chains}", chains * sum(size for size, _ in balls))
     parts = []
     for size, radius in balls:
         options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
@@ -66,7 +76,7 @@ def reflect(theta: torch.Tensor, balls: Balls) -> torch.Tensor:
     return torch.cat(parts, dim=1)
 
 
-@entrance(labels=FINITE)
+@entrance(shapes="points k d, labels k, start chains p", labels=FINITE)
 def sgld(
     loss: Loss,
     points: torch.Tensor,
@@ -89,13 +99,22 @@ def sgld(
     replacement, and scales the sum by k/batch. `balls` None means all of R^p. The generator lives on the
     tensors' device.
     """
-    require_positive(temperature=temperature, step=step, keep_every=keep_every)
+    require_positive(temperature=temperature, step=step)
+    validate.whole("keep_every", keep_every, 1)
     if burn_in < 0 or steps < keep_every:
         raise ValueError(
             f"burn_in {burn_in!r}, steps {steps!r}: allowed are burn_in >= 0, steps >= keep_every"
         )
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch {batch!r}: allowed are None (all points) and whole numbers from 1 up")
+    if batch is not None:
+        validate.whole("batch", batch, 1)
+    if balls is not None and sum(size for size, _ in balls) != start.shape[1]:
+        raise ValueError(
+            f"balls {balls!r}: allowed are blocks of the {start.shape[1]} parameters, all of them"
+        )
+    for _, radius in balls or ():
+        checks.positive(balls=radius)
+    checks.floats(points=points, labels=labels, start=start)
+    checks.memory(f"steps {steps}, keep_every {keep_every}", steps // keep_every * start.numel())
     chains, count = len(start), len(points)
     minibatch = batch is not None and batch < count
     theta, kept = start, []
@@ -117,7 +136,7 @@ def sgld(
     return torch.stack(kept)
 
 
-@entrance(labels=FINITE)
+@entrance(shapes="theta ... p, points m d, labels m, shifts k d", labels=FINITE)
 def shift_change(
     loss: Loss,
     theta: torch.Tensor,
@@ -131,13 +150,14 @@ def shift_change(
     `points` (m, d) are those that move; the others cancel.
     """
     require_positive(temperature=temperature)
+    checks.floats(theta=theta, points=points, labels=labels, shifts=shifts)
     flat = theta.reshape(-1, theta.shape[-1])
     before = loss(flat, points, labels)
     changes = [(loss(flat, points + shift, labels) - before).sum(1) / temperature for shift in shifts]
     return torch.stack(changes).reshape(len(shifts), *theta.shape[:-1])
 
 
-@entrance
+@entrance(shapes="change ... kept chains")
 def log_normaliser_ratio(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimate ln Z'/Z = ln E exp(-change) under p(.|S), with its standard error.
 
@@ -145,6 +165,7 @@ def log_normaliser_ratio(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     mean of the chains' means, carried through the logarithm; states of one chain may be as dependent as they
     like. Both results have the leading shape.
     """
+    checks.floats(change=change)
     chains = change.shape[-1]
     if chains < 2:
         raise ValueError(

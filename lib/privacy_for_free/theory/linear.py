@@ -9,7 +9,6 @@ Images are rows: `real` is (n, d), `synthetic` (m, d), an extractor (k, d), a ba
 all of one floating dtype (float64 in the checks). Functions that take a gap accept any leading shape.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,64 +16,19 @@ import torch
 from scipy import stats
 from scipy.optimize import brentq
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+from privacy_for_free.theory import checks
+from privacy_for_free.theory.linear_extractors import balanced_extractors, random_extractors
 
-LAWS = ("gaussian", "rademacher", "uniform")
 
-
-@entrance
+@entrance(shapes="images N C H W")
 def flatten(images: torch.Tensor, pool: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Average-pool images (N, C, H, W) by `pool` and flatten them to rows (N, d), d = C H W / pool^2."""
-    if pool < 1 or images.shape[-1] % pool or images.shape[-2] % pool:
+    validate.whole("pool", pool, 1)
+    if images.shape[-1] % pool or images.shape[-2] % pool:
         raise ValueError(f"pool {pool}: allowed are divisors of the image size {tuple(images.shape[-2:])}")
     return torch.nn.functional.avg_pool2d(images.to(dtype), pool).flatten(1)
-
-
-# --- extractors ---------------------------------------------------------------------------------------
-
-
-@entrance
-def random_extractors(
-    count: int,
-    k: int,
-    d: int,
-    generator: torch.Generator,
-    *,
-    variance: float = 1.0,
-    law: str = "gaussian",
-    dtype: torch.dtype = torch.float64,
-) -> torch.Tensor:
-    """Draw `count` extractors (count, k, d): independent entries of mean 0 and the given variance.
-
-    `law` is gaussian, rademacher (+-1) or uniform: the minimisers (1.1) need only mean and variance, the
-    mean-square statements (1.2) need the gaussian.
-    """
-    shape, device = (count, k, d), generator.device
-    if law == "gaussian":
-        theta = torch.randn(shape, generator=generator, dtype=dtype, device=device)
-    elif law == "rademacher":
-        theta = torch.randint(0, 2, shape, generator=generator, device=device).to(dtype) * 2 - 1
-    elif law == "uniform":
-        theta = (torch.rand(shape, generator=generator, dtype=dtype, device=device) * 2 - 1) * math.sqrt(3)
-    else:
-        raise ValueError(f"law {law!r}: known are {', '.join(LAWS)}")
-    return theta * math.sqrt(variance)
-
-
-@entrance
-def balanced_extractors(
-    k: int, d: int, generator: torch.Generator, *, variance: float = 1.0, dtype: torch.dtype = torch.float64
-) -> torch.Tensor:
-    """A finite set of extractors (R, k, d) whose average of theta^T theta is v k I to rounding.
-
-    The rows run cyclically through a random orthonormal basis of R^d, scaled by sqrt(v d), until every basis
-    vector has been used equally often: R = lcm(d, k) / k. Averaging the loss over this set is then the
-    expectation over theta, so the statements about the expected loss can be checked exactly.
-    """
-    gaussian = torch.randn((d, d), generator=generator, dtype=dtype, device=generator.device)
-    basis = torch.linalg.qr(gaussian).Q * math.sqrt(variance * d)
-    rows = torch.arange(math.lcm(d, k), device=generator.device) % d
-    return basis[rows].reshape(-1, k, d)
 
 
 # --- loss, gradient, minimisers (1.1) --------------------------------------------------------------------
@@ -89,18 +43,21 @@ def matching_loss(extractors: torch.Tensor, real: torch.Tensor, synthetic: torch
 @entrance
 def expected_loss(gap: torch.Tensor, k: int, variance: float = 1.0) -> torch.Tensor:
     """L(S) = v k ||D||^2, for gaps (..., d): the expectation of `matching_loss` over theta."""
+    checks.setting(k=k, variance=variance)
     return variance * k * gap.square().sum(-1)
 
 
 @entrance
 def expected_gradient(gap: torch.Tensor, m: int, k: int, variance: float = 1.0) -> torch.Tensor:
     """The gradient of L in any one s_j: -(2 v k / m) D; it is the same for every j."""
+    checks.setting(m=m, k=k, variance=variance)
     return -(2 * variance * k / m) * gap
 
 
-@entrance
+@entrance(shapes="initial m d, real n d")
 def minimiser(initial: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """The minimiser that gradient descent reaches from `initial` (m, d): s_j + (xbar - sbar)."""
+    checks.floats(real=real, initial=initial)
     return initial + (real.mean(0) - initial.mean(0))
 
 
@@ -110,6 +67,7 @@ def minimiser(initial: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 @entrance
 def contraction(step_size: float, m: int, k: int, variance: float = 1.0) -> float:
     """The factor of D in one step on the expected loss, 1 - 2 eta v k / m."""
+    checks.setting(step_size=step_size, m=m, k=k, variance=variance)
     return 1 - 2 * step_size * variance * k / m
 
 
@@ -120,6 +78,7 @@ def largest_step(m: int, k: int, variance: float = 1.0) -> float:
     >>> largest_step(m=10, k=4)
     2.5
     """
+    checks.setting(m=m, k=k, variance=variance)
     return m / (variance * k)
 
 
@@ -129,6 +88,7 @@ def mean_square_factor(step_size: float, m: int, k: int, d: int, variance: float
 
     Source: E[Theta^2] = k (k + d + 1) I for Theta = theta^T theta a standard Wishart matrix.
     """
+    checks.setting(step_size=step_size, m=m, k=k, d=d, variance=variance)
     a = 2 * step_size * variance / m
     return 1 - 2 * a * k + a**2 * k * (k + d + 1)
 
@@ -140,6 +100,7 @@ def largest_step_fresh(m: int, k: int, d: int, variance: float = 1.0) -> float:
     >>> round(mean_square_factor(largest_step_fresh(m=10, k=4, d=7), m=10, k=4, d=7), 12)
     1.0
     """
+    checks.setting(m=m, k=k, d=d, variance=variance)
     return m / (variance * (k + d + 1))
 
 
@@ -153,8 +114,10 @@ def mean_log_factor(
     stability. With q ~ chi2(k) and c ~ chi2(d - 1) independent, the ratio is (1 - a q)^2 + a^2 q c: the
     first term along D, the second across it. Integrated by Gauss-Legendre in the two quantiles.
     """
-    if d < 2:
-        raise ValueError(f"d {d}: the log factor needs at least 2 dimensions")
+    checks.setting(step_size=step_size, m=m, k=k)
+    validate.whole("d", d, 2)
+    checks.positive(variance=variance)
+    validate.whole("nodes", nodes, 1, 2000)
     a = 2 * step_size * variance / m
     points, weights = np.polynomial.legendre.leggauss(nodes)
     points, weights = (points + 1) / 2, weights / 2
@@ -168,11 +131,13 @@ def single_run_threshold(k: int, d: int) -> float:
 
     There `mean_log_factor` is 0; up to 3 times the mean-square threshold is searched.
     """
+    validate.whole("k", k, 1)
+    validate.whole("d", d, 2)
     largest = largest_step_fresh(1, k, d)
     return brentq(lambda share: mean_log_factor(share * largest, 1, k, d), 0.9, 3)
 
 
-@entrance
+@entrance(shapes="initial m d, real n d, extractors R k d")
 def descend(
     initial: torch.Tensor,
     real: torch.Tensor,
@@ -189,6 +154,11 @@ def descend(
     returns the indices of the real images that step sees (all, if left out); `optimiser` makes a torch
     optimiser of [S] (plain gradient descent with `step_size`, if left out).
     """
+    checks.floats(initial=initial, real=real)
+    checks.setting(step_size=step_size)
+    checks.counts(0, steps=steps)
+    if isinstance(extractors, torch.Tensor):
+        checks.floats(real=real, extractors=extractors)
     synthetic = initial.detach().clone().requires_grad_(True)
     make = optimiser or (lambda parameters: torch.optim.SGD(parameters, lr=step_size))
     descent = make([synthetic])
@@ -201,7 +171,7 @@ def descend(
     return synthetic.detach()
 
 
-@entrance
+@entrance(shapes="initial m d, real n d")
 def compare_descents(
     initial: torch.Tensor,
     real: torch.Tensor,
@@ -218,6 +188,10 @@ def compare_descents(
     the start; for one extractor the prediction is where it ends, sqrt(1 - k/d) on average over theta.
     `draw(purpose, *index)` makes the generators.
     """
+    checks.floats(initial=initial, real=real)
+    checks.counts(k=k, steps=steps)
+    checks.positive(step_size=step_size)
+    validate.whole("batch", batch, 1, len(real))
     (m, d), mean = initial.shape, real.mean(0, keepdim=True)
     kept = random_extractors(1, k, d, draw("kept"))
     ways = {
@@ -249,16 +223,19 @@ def compare_descents(
     return descents
 
 
-@entrance
+@entrance(shapes="gap ... d, theta ... k d")
 def fresh_step(gap: torch.Tensor, theta: torch.Tensor, step_size: float, m: int) -> torch.Tensor:
     """The gap after one step: (I - (2 eta/m) theta^T theta) D, for gaps (..., d), extractors (..., k, d)."""
+    checks.floats(gap=gap, theta=theta)
+    checks.setting(step_size=step_size, m=m)
     along = theta @ gap.unsqueeze(-1)
     return gap - (2 * step_size / m) * (theta.mT @ along).squeeze(-1)
 
 
-@entrance
+@entrance(shapes="theta k d, vector d")
 def row_space_projection(theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """Project a vector (d,) on the row space of one extractor (k, d): what a theta kept for ever can see."""
+    checks.floats(theta=theta, vector=vector)
     basis = torch.linalg.svd(theta, full_matrices=False).Vh
     return basis.mT @ (basis @ vector)
 
@@ -266,12 +243,14 @@ def row_space_projection(theta: torch.Tensor, vector: torch.Tensor) -> torch.Ten
 # --- minibatches (1.2) -----------------------------------------------------------------------------------
 
 
-@entrance
+@entrance(shapes="real n d")
 def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
     """Covariance (d, d) of the mean of `batch` of the n images drawn without replacement.
 
     (Sigma / b) (n - b) / (n - 1), with Sigma the covariance of the images with divisor n.
     """
+    checks.floats(real=real)
+    checks.memory(f"real {tuple(real.shape)}", real.shape[1] ** 2)
     n = len(real)
     if not 1 <= batch <= n or n < 2:
         raise ValueError(f"batch {batch}: allowed are 1 to the number of real images, {n} (at least 2)")
@@ -279,16 +258,18 @@ def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
     return (centred.mT @ centred / n) * ((n - batch) / (batch * (n - 1)))
 
 
-@entrance
+@entrance(shapes="batch_cov d d")
 def stationary_covariance(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
     """Covariance (d, d) of sbar around xbar on the expected loss: g / (2 - g) C, g = 2 eta k / m (v = 1)."""
+    checks.floats(batch_cov=batch_cov)
+    checks.counts(m=m, k=k)
     rate = 2 * step_size * k / m
     if not 0 < rate < 2:
         raise ValueError(f"step size {step_size}: stationary only between 0 and {largest_step(m, k)}")
     return rate / (2 - rate) * batch_cov
 
 
-@entrance
+@entrance(shapes="covariance d d, batch_cov d d")
 def covariance_step(
     covariance: torch.Tensor, batch_cov: torch.Tensor, step_size: float, m: int, k: int
 ) -> torch.Tensor:
@@ -297,13 +278,15 @@ def covariance_step(
     M' = M - 2 a k M + a^2 k [(k+1)(M + C) + tr(M + C) I], a = 2 eta / m, from
     E[Theta M Theta] = k (k+1) M + k tr(M) I for the Wishart matrix Theta = theta^T theta.
     """
+    checks.floats(covariance=covariance, batch_cov=batch_cov)
+    checks.setting(step_size=step_size, m=m, k=k)
     a = 2 * step_size / m
     both = covariance + batch_cov
     identity = torch.eye(len(both), dtype=both.dtype, device=both.device)
     return (1 - 2 * a * k) * covariance + a**2 * k * ((k + 1) * both + both.trace() * identity)
 
 
-@entrance
+@entrance(shapes="batch_cov d d")
 def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: int, k: int) -> torch.Tensor:
     """The fixed point (d, d) of `covariance_step`: fresh extractors spread the noise over every direction.
 
@@ -312,6 +295,8 @@ def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: in
     With a = 2 eta / m: tr M = a (k+d+1) / (2 - a (k+d+1)) tr C and
     M = a [(k+1) C + tr(M + C) I] / (2 - a (k+1)).
     """
+    checks.floats(batch_cov=batch_cov)
+    checks.counts(m=m, k=k)
     d = len(batch_cov)
     a = 2 * step_size / m
     if not 0 < a * (k + d + 1) < 2:
@@ -326,33 +311,36 @@ def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: in
 # --- one sample (1.3) ------------------------------------------------------------------------------------
 
 
-@entrance
+@entrance(shapes="real n d")
 def removal_shift(real: torch.Tensor, index: int) -> torch.Tensor:
     """How every s_j (d,) moves when image `index` is removed, the initialisation being the same.
 
     mean of the others - mean of all = (mean of the others - x) / n; its norm is at most 2 B / n if
     ||x|| <= B for every image.
     """
+    checks.floats(real=real)
     n = len(real)
-    if n < 2 or not 0 <= index < n:
-        raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
+    checks.place(index, n)
     others = (real.sum(0) - real[index]) / (n - 1)
     return (others - real[index]) / n
 
 
-@entrance
+@entrance(shapes="real n d")
 def without(real: torch.Tensor, index: int) -> torch.Tensor:
     """The real images (n - 1, d) without image `index`."""
+    checks.place(index, len(real))
     return torch.cat([real[:index], real[index + 1 :]])
 
 
-@entrance
+@entrance(shapes="synthetic m d, known d")
 def recover_from_one(synthetic: torch.Tensor, known_index: int, known: torch.Tensor) -> torch.Tensor:
     """The initial images (m, d) of a linear run from real images, given one of them: s_j - s_i + x_i."""
+    checks.floats(synthetic=synthetic, known=known)
+    validate.whole("known_index", known_index, 0, len(synthetic) - 1)
     return synthetic - synthetic[known_index] + known
 
 
-@entrance
+@entrance(shapes="synthetic m d")
 def recover_from_black(synthetic: torch.Tensor) -> torch.Tensor:
     """A guess at the initial images (m, d) with no image known: the darkest of the m at each pixel is black.
 

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 
 from privacy_for_free.core.entrance import entrance
-from privacy_for_free.theory import linear
+from privacy_for_free.theory import checks, linear
 
 TOLERANCE = 1e-10  # relative error of an exact statement
 STANDARD_ERRORS = 4.0  # distance of a statistical statement from its expectation
@@ -22,7 +22,7 @@ STANDARD_ERRORS = 4.0  # distance of a statistical statement from its expectatio
 Row = dict[str, object]
 
 
-@entrance
+@entrance(shapes="real n d, initial m d")
 @dataclass(frozen=True)
 class Case:
     """One case with its images: what every check is given.
@@ -41,6 +41,13 @@ class Case:
     normals: int
     chains: int
     draw: Callable[..., torch.Generator]
+
+    def __post_init__(self) -> None:
+        """Refuse what no check can be done with."""
+        checks.floats(real=self.real, initial=self.initial)
+        checks.counts(k=self.k, normals=self.normals, chains=self.chains)
+        if len(self.real) < 2:
+            raise ValueError(f"real {tuple(self.real.shape)}: allowed are 2 images or more")
 
     @property
     def n(self) -> int:
@@ -125,8 +132,12 @@ def exact(check: str, expected: torch.Tensor, observed: torch.Tensor, scale: flo
 
     scale   what the difference is divided by; left out, the expected norm
     """
+    if expected.shape != observed.shape:
+        raise ValueError(f"observed {tuple(observed.shape)}: allowed is {tuple(expected.shape)}, as expected")
+    checks.floats(expected=expected, observed=observed)
     norm = torch.linalg.vector_norm
     scale = float(norm(expected)) if scale is None else scale
+    checks.positive(scale=scale)
     return {
         "check": check,
         "kind": "exact",
@@ -141,6 +152,7 @@ def exact(check: str, expected: torch.Tensor, observed: torch.Tensor, scale: flo
 @entrance
 def at_most(check: str, bound: float, observed: float) -> Row:
     """Return the row of an inequality: its relative error is by how much the bound is exceeded."""
+    checks.positive(bound=bound)
     row = exact(check, scalar(bound), scalar(observed))
     return {**row, "relative_error": max(0.0, observed / bound - 1)}
 
@@ -151,9 +163,14 @@ def scalar(value: float) -> torch.Tensor:
     return torch.tensor(float(value), dtype=torch.float64)
 
 
-@entrance
+@entrance(shapes="samples N")
 def statistical(check: str, expected: float, samples: torch.Tensor) -> Row:
     """Return the row of a statistical statement: the mean of independent draws (N,) and its z."""
+    checks.floats(samples=samples)
+    if len(samples) < 2 or not expected or not math.isfinite(expected):
+        raise ValueError(
+            f"expected {expected!r}, {len(samples)} samples: allowed are finite ones but 0, 2 or more"
+        )
     mean, error = float(samples.mean()), float(samples.std()) / math.sqrt(len(samples))
     return {
         "check": check,

@@ -12,6 +12,7 @@ import torch
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import linear
 from privacy_for_free.theory.linear_case import Case, Row, at_most, exact, scalar, statistical
+from privacy_for_free.theory.linear_extractors import LAWS
 
 
 @entrance
@@ -52,7 +53,7 @@ def extractors_needed(case: Case) -> Iterator[Row]:
 def loss_means(case: Case) -> Iterator[Row]:
     """1.1: the loss averaged over extractors of three laws; only mean and variance matter."""
     count = max(200, min(20_000, case.normals // (case.k * case.d)))
-    for law in linear.LAWS:
+    for law in LAWS:
         draws = linear.random_extractors(count, case.k, case.d, case.draw(f"loss {law}"), law=law)
         values = (draws @ case.gap).square().sum(-1)
         yield statistical(f"loss_mean_{law}", float(linear.expected_loss(case.gap, case.k)), values)

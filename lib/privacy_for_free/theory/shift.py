@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.nets.schedule import Schedule
-from privacy_for_free.theory import stability
+from privacy_for_free.theory import checks, stability
 
 
 class Shift(NamedTuple):
@@ -42,6 +43,11 @@ class Shift(NamedTuple):
 @entrance
 def shift(whole: torch.Tensor, without: torch.Tensor, start: torch.Tensor) -> Shift:
     """Return how far two sets are apart, and the first from its start: m x ... each, summed in float64."""
+    if not whole.numel() or whole.dim() < 2:
+        raise ValueError(f"whole {tuple(whole.shape)}: allowed are one image or more, m x ...")
+    for name, other in (("without", without), ("start", start)):
+        if other.shape != whole.shape:
+            raise ValueError(f"{name} {tuple(other.shape)}: allowed is {tuple(whole.shape)}, as of whole")
     gap = (whole.double() - without.double()).flatten(1).norm(dim=1)
     moved = (whole.double() - start.double()).flatten(1).norm(dim=1)
     return Shift(float(gap.norm()), float(gap.mean()), float(gap.max()), float(moved.mean()))
@@ -59,7 +65,7 @@ class GradientChange(NamedTuple):
     change: float
 
 
-@entrance
+@entrance(shapes="real n C H W, synthetic m C H W, direction m C H W")
 def gradient_changes(
     network: Network,
     extractors: Iterable[Weights],
@@ -76,6 +82,11 @@ def gradient_changes(
     direction    of the displacement, in the shape of `synthetic`, of norm 1
     counts       numbers of networks, ascending
     """
+    checks.floats(real=real, synthetic=synthetic, direction=direction)
+    for delta in deltas:
+        checks.positive(deltas=delta)
+    for count in counts:
+        checks.counts(counts=count)
     total = synthetic.new_zeros((1 + len(deltas), *synthetic.shape))
     for used, theta in enumerate(extractors, 1):
         features = partial(network.features, theta)
@@ -105,7 +116,7 @@ class SmoothShift(NamedTuple):
     Lambda: float
 
 
-@entrance
+@entrance(shapes="real n d, start m d")
 def smooth_shift(
     extractor: stability.SmoothExtractor,
     real: torch.Tensor,
@@ -118,6 +129,13 @@ def smooth_shift(
 
     real    n x d; image `index` of them goes; start m x d; float64 both
     """
+    if not len(stops):
+        raise ValueError("stops of length 0: allowed are one or more")
+    for stop in stops:
+        checks.counts(0, stops=stop)
+    validate.not_negative("step_size", step_size)
+    checks.floats(real=real, start=start)
+    checks.place(index, len(real))
     _, path, other = stability.shift_path(extractor, real, index, start, max(stops), step_size)
     proved = extractor.proved_constants(len(start))
     measured = stability.measured_constants(extractor, real, index, path, other)
@@ -139,7 +157,7 @@ class MinimumShift(NamedTuple):
     c: float
 
 
-@entrance
+@entrance(shapes="real n d, start m d")
 def minimum_shift(
     extractor: stability.SmoothExtractor, real: torch.Tensor, index: int, start: torch.Tensor
 ) -> MinimumShift:
@@ -147,6 +165,8 @@ def minimum_shift(
 
     ValueError where the search ends at a degenerate point, of which the theorem says nothing.
     """
+    checks.floats(real=real, start=start)
+    checks.place(index, len(real))
     mean, others = stability.targets(extractor, real, index)
     minimiser = stability.minimise(extractor, mean, start)
     neighbour = stability.minimise(extractor, others, minimiser.synthetic)
@@ -166,7 +186,7 @@ def minimum_shift(
 # --- networks trained on the sets ---------------------------------------------------------------------------
 
 
-@entrance
+@entrance(shapes="synthetic m C H W, against k C H W, tests N C H W")
 def margins(
     network: Network,
     synthetic: torch.Tensor,
@@ -203,9 +223,12 @@ class OutputChange(NamedTuple):
     probability: float
 
 
-@entrance
+@entrance(shapes="whole N, without N, reseeded N")
 def output_change(whole: torch.Tensor, without: torch.Tensor, reseeded: torch.Tensor) -> OutputChange:
     """Compare `margins` (N each) of S, of S', and of S with another start and order of training."""
+    checks.floats(whole=whole, without=without, reseeded=reseeded)
+    if len(whole) < 2:
+        raise ValueError(f"whole {tuple(whole.shape)}: allowed are 2 answers or more")
     return OutputChange(
         float((whole - without).square().mean().sqrt()),
         float((whole - reseeded).square().mean().sqrt()),

@@ -11,7 +11,9 @@ import numpy as np
 
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
-from privacy_for_free.theory import tracing
+from privacy_for_free.theory import checks, tracing
+
+MOST_DRAWN = 2**36  # normal numbers of all repetitions together, about half an hour
 
 
 class Effect(NamedTuple):
@@ -78,3 +80,7 @@ def _check(d: int, n: int, repetitions: int, most: float = np.inf) -> None:
             f"d {d!r}, n {n!r}, repetitions {repetitions!r}: allowed are d from 1 up, in a pool to 2 n - 2, "
             "and 2 members and repetitions or more"
         )
+    checks.memory(f"d {d}, n {n}", 2 * n * d)
+    checks.memory(
+        f"repetitions {repetitions}, d {d}, n {n}, drawn in all", repetitions * 2 * n * d, MOST_DRAWN
+    )

@@ -48,12 +48,15 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+from privacy_for_free.theory import checks
 
 Extractor = Callable[[torch.Tensor], torch.Tensor]
+MOST_STEPS = 10_000_000  # of the recursion with momentum, some seconds
 
 
-@entrance
+@entrance(shapes="weights R k d, biases R k")
 @dataclass(frozen=True, eq=False)
 class SmoothExtractor:
     """R random networks of one hidden layer, tanh(W x + b) / sqrt(k), as one extractor.
@@ -64,6 +67,10 @@ class SmoothExtractor:
 
     weights: torch.Tensor
     biases: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse weights and biases that are not floats of one dtype."""
+        checks.floats(weights=self.weights, biases=self.biases)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the features of all R networks, joined."""
@@ -83,6 +90,7 @@ class SmoothExtractor:
         c = (2 / sqrt m) B 2, and Lambda = (2 / m) B^2 (1 + 2 * 4 / (3 sqrt 3)), the first term from the
         Gauss-Newton part of the Hessian, the second from the curvature of tanh.
         """
+        checks.counts(m=m)
         bound = self.jacobian_bound
         return Constants(4 * bound / math.sqrt(m), 2 / m * bound**2 * (1 + 8 / (3 * math.sqrt(3))))
 
@@ -90,9 +98,8 @@ class SmoothExtractor:
 @entrance
 def smooth_extractor(R: int, k: int, d: int, generator: torch.Generator) -> SmoothExtractor:
     """Draw R networks of k units on d pixels: weights of variance 1 / d, biases of variance 1, normal."""
-    for name, value in (("R", R), ("k", k), ("d", d)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} {value!r}: allowed are whole numbers from 1 up")
+    checks.counts(R=R, k=k, d=d)
+    checks.memory(f"R {R}, k {k}, d {d}", R * k * d)
     draw = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     return SmoothExtractor(torch.randn((R, k, d), **draw) / math.sqrt(d), torch.randn((R, k), **draw))
 
@@ -112,17 +119,17 @@ def gradient(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor
 
 def hessian(extractor: Extractor, target: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
     """Return the Hessian (m d, m d) of `loss` in the synthetic images."""
+    checks.memory(f"synthetic {tuple(synthetic.shape)}", synthetic.numel() ** 2)
     flat = synthetic.flatten()
     function = lambda s: loss(extractor, target, s.view_as(synthetic))  # noqa: E731
     return torch.func.jacrev(torch.func.grad(function))(flat)  # forward mode needs deprecated parts of torch
 
 
-@entrance
+@entrance(shapes="real n d")
 def targets(extractor: Extractor, real: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean features (F,) of T and of T without image `index`; ValueError for no such image."""
-    n = len(real)
-    if n < 2 or not 0 <= index < n:
-        raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
+    checks.floats(real=real)
+    checks.place(index, len(real))
     features = extractor(real)
     mean = features.mean(0)
     others = torch.cat([features[:index], features[index + 1 :]]).mean(0)
@@ -139,7 +146,7 @@ class Constants(NamedTuple):
     Lambda: float
 
 
-@entrance
+@entrance(shapes="target F, initial m d")
 def descend(
     extractor: Extractor,
     target: torch.Tensor,
@@ -149,6 +156,11 @@ def descend(
     momentum: float = 0.0,
 ) -> torch.Tensor:
     """Return the path (steps + 1, m, d) of gradient descent on `loss` from `initial` (m, d)."""
+    checks.floats(target=target, initial=initial)
+    checks.counts(0, steps=steps)
+    validate.not_negative("step_size", step_size)
+    validate.fraction("momentum", momentum)
+    checks.memory(f"steps {steps}, initial {tuple(initial.shape)}", (steps + 1) * initial.numel())
     path, velocity = [initial], torch.zeros_like(initial)
     for _ in range(steps):
         velocity = momentum * velocity + gradient(extractor, target, path[-1])
@@ -156,7 +168,7 @@ def descend(
     return torch.stack(path)
 
 
-@entrance
+@entrance(shapes="real n d, initial m d")
 def shift_path(
     extractor: Extractor,
     real: torch.Tensor,
@@ -174,7 +186,7 @@ def shift_path(
     return (paths[0] - paths[1]).flatten(1).norm(dim=1), paths[0], paths[1]
 
 
-@entrance
+@entrance(shapes="real n d, path T m d, other T m d")
 def measured_constants(
     extractor: Extractor,
     real: torch.Tensor,
@@ -189,6 +201,9 @@ def measured_constants(
     S_t to S'_t, both ends included; c is n times the largest || G(S; T) - G(S; T\\x) || at the ends. Lambda
     is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
     """
+    checks.floats(real=real, path=path, other=other)
+    validate.whole("points", points, 2)
+    checks.memory(f"path {tuple(path.shape)}", path[0].numel() ** 2)
     mean, others = targets(extractor, real, index)
     largest = difference = 0.0
     for s, s_other in zip(path, other, strict=True):
@@ -215,11 +230,11 @@ def stability_bound(
     >>> round(stability_bound(c=3.0, n=100, Lambda=2.0, step_size=0.5, steps=3), 6)
     0.105
     """
-    for name, value in (("c", c), ("Lambda", Lambda), ("step_size", step_size), ("steps", steps)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} {value!r}: allowed are numbers from 0 up")
-    if n < 1 or not 0 <= momentum < 1:
-        raise ValueError(f"n {n!r}, momentum {momentum!r}: allowed are n from 1 up, momentum from 0, below 1")
+    for name, value in (("c", c), ("Lambda", Lambda), ("step_size", step_size)):
+        validate.not_negative(name, value)
+    validate.whole("n", n, 1)
+    validate.fraction("momentum", momentum)
+    validate.whole("steps", steps, 0, MOST_STEPS)
     if momentum:
         image = velocity = 0.0
         for _ in range(steps):
@@ -242,7 +257,7 @@ class Minimiser(NamedTuple):
     mu: float
 
 
-@entrance
+@entrance(shapes="target F, initial m d")
 def minimise(
     extractor: Extractor,
     target: torch.Tensor,
@@ -255,6 +270,10 @@ def minimise(
     ValueError when the gradient does not fall below the tolerance or the point is degenerate (mu <= 0):
     such a point is no minimiser that the theorem speaks of.
     """
+    checks.floats(target=target, initial=initial)
+    checks.positive(tolerance=tolerance)
+    validate.whole("iterations", iterations, 1)
+    checks.memory(f"initial {tuple(initial.shape)}", initial.numel() ** 2)
     s, damping = initial, 1.0
     for _ in range(iterations):
         slope = gradient(extractor, target, s).flatten()
@@ -277,11 +296,13 @@ def minimise(
     return Minimiser(s, norm, mu)
 
 
-@entrance
+@entrance(shapes="real n d, synthetic m d")
 def predicted_shift(
     extractor: Extractor, real: torch.Tensor, index: int, synthetic: torch.Tensor
 ) -> torch.Tensor:
     """Return -H^{-1} [G(S*; T\\x) - G(S*; T)] (m, d): how S* moves to first order when image `index` goes."""
+    checks.floats(real=real, synthetic=synthetic)
+    checks.memory(f"synthetic {tuple(synthetic.shape)}", synthetic.numel() ** 2)
     mean, others = targets(extractor, real, index)
     moved = gradient(extractor, others, synthetic) - gradient(extractor, mean, synthetic)
     H = hessian(extractor, mean, synthetic)

@@ -6,7 +6,10 @@ Gaussian expectation. Needs sympy (the extra `book`).
 
 import sympy as sp
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+
+LARGEST = 12  # entries that are expanded in, symbol by symbol
 
 
 def gaussian_expectation(expression: sp.Expr, entries: list[sp.Symbol], variance: sp.Expr) -> sp.Expr:
@@ -33,7 +36,17 @@ def entries_of(residual: sp.Expr | sp.MatrixBase | tuple[sp.Expr, ...]) -> list[
     return list(residual) if isinstance(residual, tuple | sp.MatrixBase) else [residual]
 
 
+def _sizes(**sizes: int) -> None:
+    """Refuse sizes below 1, and more entries than SymPy expands in seconds."""
+    for name, value in sizes.items():
+        validate.whole(name, value, 1)
+    (one, first), (two, second) = sizes.items()
+    if first * second > LARGEST:
+        raise ValueError(f"{one} {first}, {two} {second}: allowed are products to {LARGEST}")
+
+
 def _extractor(k: int, d: int) -> tuple[sp.Matrix, list[sp.Symbol]]:
+    _sizes(k=k, d=d)
     theta = sp.Matrix(k, d, sp.symbols(f"theta:{k * d}", real=True))
     return theta, list(theta)
 
@@ -50,6 +63,7 @@ def loss_residual(k: int, d: int) -> sp.Expr:
 @entrance
 def gradient_residual(m: int, d: int) -> sp.Matrix:
     """Dynamics: the gradient of v k ||xbar - sbar||^2 in every s_j, plus (2 v k / m) D, as (m, d)."""
+    _sizes(m=m, d=d)
     variance, k = sp.symbols("v k", positive=True)
     synthetic = sp.Matrix(m, d, sp.symbols(f"s:{m * d}", real=True))
     mean = sp.Matrix(1, d, sp.symbols(f"xbar:{d}", real=True))

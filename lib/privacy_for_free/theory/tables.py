@@ -25,7 +25,7 @@ from privacy_for_free.theory import tracing as theory
 FPR = 0.001
 DELTA = 1e-5
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
-LARGEST_EPSILON = 700.0  # its exponential is still a float
+MOST_ROWS = 100_000  # combinations of a table's values, some ten seconds
 
 
 @entrance
@@ -42,9 +42,8 @@ def check(n: int, m: int, d_eff: float, eps0: float) -> None:
     if m > n:
         raise ValueError(f"m {m!r}: allowed are whole numbers from 1 to n, here {n}")
     validate.positive("d_eff", d_eff)
-    number = isinstance(eps0, int | float) and not isinstance(eps0, bool)
-    if not number or not 0 <= eps0 <= LARGEST_EPSILON:
-        raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {LARGEST_EPSILON:g}")
+    if not 0 <= eps0 <= gibbs.LARGEST_EPSILON:
+        raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {gibbs.LARGEST_EPSILON:g}")
 
 
 @entrance
@@ -117,6 +116,7 @@ def caps(
     >>> [f"{100 * cap:.3f} %" for cap in found]
     ['0.101 %', '1.099 %', '0.273 %', '0.740 %', '5.461 %', '100.000 %']
     """
+    epsilons = _listed(epsilons)
     return _table(
         lambda n, m, eps0, fpr: _caps(n, m, eps0, fpr, epsilons, delta), n=n, m=m, eps0=eps0, fpr=fpr
     )
@@ -166,12 +166,21 @@ def _caps(n: int, m: int, eps0: float, fpr: float, epsilons: Sequence[float], de
 
 def _table(rows, **values: object) -> pd.DataFrame:
     """Call `rows` with each combination of the values, and put them in front of what it yields."""
-    choices = [
-        value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-        for value in values.values()
-    ]
+    choices = [_listed(value) for value in values.values()]
+    for name, choice in zip(values, choices, strict=True):
+        if not len(choice):
+            raise ValueError(f"{name} of length 0: allowed are a number, and one number or more")
+    if (count := math.prod(map(len, choices))) > MOST_ROWS:
+        raise ValueError(f"{', '.join(values)}: {count} combinations, allowed are {MOST_ROWS} at most")
     table = []
     for combination in itertools.product(*choices):
         arguments = dict(zip(values, combination, strict=True))
         table += [arguments | row for row in rows(**arguments)]
     return pd.DataFrame(table)
+
+
+def _listed(value: object) -> Sequence:
+    """Return the numbers that one argument holds, as Python's own."""
+    if hasattr(value, "tolist"):  # arrays, tensors and columns of a table
+        value = value.tolist()
+    return value if isinstance(value, Sequence) else list(value) if isinstance(value, Iterable) else (value,)

@@ -24,8 +24,12 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy.special import ndtr, ndtri
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+from privacy_for_free.theory import checks
 
+LARGEST_EPSILON = 700.0  # its exponential is still a float
+BLOCK = 2**24  # rates times images at once
 GRID = 1024  # thresholds at which an area under a mixture's ROC is added up
 
 
@@ -39,7 +43,13 @@ class Law(NamedTuple):
 
     def over(self, scale: ArrayLike) -> "Law":
         """Return the law of the scores divided by a positive number per image."""
-        return Law(*(part / np.asarray(scale, dtype=float) for part in self))
+        scale = np.asarray(scale, dtype=float)
+        if not ((scale > 0) & np.isfinite(scale)).all() or scale.shape not in ((), self.out_sd.shape):
+            raise ValueError(
+                f"scale {scale.shape} from {scale.min(initial=np.inf):g}: allowed are finite ones above 0, "
+                f"one or {self.out_sd.shape}"
+            )
+        return Law(*(part / scale for part in self))
 
     @property
     def effect(self) -> np.ndarray:
@@ -88,7 +98,7 @@ def fresh_law(own: ArrayLike, variance: ArrayLike, n: int, offset: ArrayLike = 0
 
     `offset`, w.(mu - centre), is added to both means: the attacker's centre is off by that much.
     """
-    own, variance = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
+    own, variance = _alike(own=own, variance=variance, offset=offset)
     mean = np.broadcast_to(np.asarray(offset, dtype=float), own.shape)
     outside = np.sqrt(variance / _members(n))
     return Law(mean, outside, mean + own / n, outside * np.sqrt((n - 1) / n))
@@ -115,7 +125,7 @@ def pool_law(
     2 C / n for halves.
     """
     N = _pool_size(n, pool)
-    a, v = np.broadcast_arrays(np.asarray(own, dtype=float), _squares(variance))
+    a, v = _alike(own=own, variance=variance, offset=offset)
     mean = np.broadcast_to(np.asarray(offset, dtype=float), a.shape)
     left = v - a**2 / (N - 1)
     spread = np.where(left > 1e-12 * v, left, 0.0) * N / (N - 2)
@@ -139,14 +149,18 @@ def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
     >>> f"{tpr(0.001, effect_size(784, 3000)):.2%}"
     '0.50%'
     """
-    shift = np.asarray(effect, dtype=float).reshape(-1)
-    return ndtr(ndtri(_rates(fpr))[..., None] + shift).mean(-1)
+    shift, rates = _some("effect", effect).reshape(-1), _rates(fpr)
+    if np.isneginf(shift).any():
+        raise ValueError("effect -inf: allowed are numbers and inf")
+    if rates.size * shift.size <= BLOCK:
+        return ndtr(ndtri(rates)[..., None] + shift).mean(-1)
+    return np.array([ndtr(ndtri(rate) + shift).mean() for rate in rates.reshape(-1)]).reshape(rates.shape)
 
 
 @entrance
 def auc(effect: ArrayLike) -> float:
     """Return the area under that ROC, the mean of Phi(e / sqrt(2))."""
-    return float(ndtr(np.asarray(effect, dtype=float) / np.sqrt(2)).mean())
+    return float(ndtr(_some("effect", effect) / np.sqrt(2)).mean())
 
 
 @entrance
@@ -156,6 +170,7 @@ def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
     The threshold at which the mixture outside has the FPR is found with Brent's method.
     """
     rates = _rates(fpr)
+    _checked(law)
     low, high = _range(law)
 
     def at(rate: float) -> float:
@@ -173,6 +188,7 @@ def mixture_tpr(fpr: ArrayLike, law: Law) -> np.ndarray:
 @entrance
 def mixture_auc(law: Law) -> float:
     """Return the area under the ROC of `mixture_tpr`: a trapezoidal sum over thresholds."""
+    _checked(law)
     thresholds = np.linspace(*_range(law), GRID)
     fpr = np.array([_above(t, law.out_mean, law.out_sd) for t in thresholds])
     hit = np.array([_above(t, law.in_mean, law.in_sd) for t in thresholds])
@@ -212,9 +228,10 @@ def cap_private(fpr: ArrayLike, epsilon: float, delta: float = 1e-5) -> np.ndarr
     >>> f"{cap_private(0.001, 4):.2%}"
     '5.46%'
     """
-    if not epsilon >= 0 or not 0 <= delta <= 1:
+    if not 0 <= epsilon <= LARGEST_EPSILON or not 0 <= delta < 1:
         raise ValueError(
-            f"epsilon {epsilon!r}, delta {delta!r}: allowed are epsilon from 0 up, delta in 0..1"
+            f"epsilon {epsilon!r}, delta {delta!r}: allowed are epsilon from 0 to {LARGEST_EPSILON:g}, "
+            "delta from 0, below 1"
         )
     return np.minimum(1.0, np.exp(epsilon) * _rates(fpr) + delta)
 
@@ -226,17 +243,42 @@ def _rates(fpr: ArrayLike) -> np.ndarray:
     return rates
 
 
-def _squares(values: ArrayLike) -> np.ndarray:
+def _some(name: str, values: ArrayLike) -> np.ndarray:
     values = np.asarray(values, dtype=float)
-    if not (values >= 0).all():
-        raise ValueError(f"squared lengths down to {values.min():g}: allowed are numbers from 0 up")
+    if not values.size:
+        raise ValueError(f"{name} {values.shape}: allowed are one number or more")
     return values
 
 
+def _squares(values: ArrayLike) -> np.ndarray:
+    values = _some("squared lengths", values)
+    if not ((values >= 0) & np.isfinite(values)).all():
+        raise ValueError(f"squared lengths down to {values.min():g}: allowed are finite numbers from 0 up")
+    return values
+
+
+def _alike(own: ArrayLike, variance: ArrayLike, offset: ArrayLike) -> list[np.ndarray]:
+    """Return own and variance in one shape; ValueError where an array is of another than the others."""
+    found = {"own": _some("own", own), "variance": _squares(variance), "offset": _some("offset", offset)}
+    shape = next((values.shape for values in found.values() if values.shape), ())
+    for name, values in found.items():
+        if values.shape not in ((), shape) or not np.isfinite(values).all():
+            raise ValueError(f"{name} {values.shape}: allowed are finite numbers, one or {shape} of them")
+    return [np.broadcast_to(found[name], shape) for name in ("own", "variance")]
+
+
+def _checked(law: Law) -> None:
+    if len({np.shape(part) for part in law}) > 1 or not np.size(law.out_sd):
+        raise ValueError(f"law {[np.shape(part) for part in law]}: allowed are four arrays of one shape")
+    for name, part in zip(law._fields, law, strict=True):
+        if not np.isfinite(part).all():
+            raise ValueError(f"law.{name}: allowed are finite numbers")
+    checks.spread("law.out_sd", law.out_sd)
+    checks.spread("law.in_sd", law.in_sd)
+
+
 def _members(n: int) -> int:
-    if n < 1:
-        raise ValueError(f"n {n!r}: allowed are whole numbers from 1 up")
-    return n
+    return validate.whole("n", n, 1)
 
 
 def _pool_size(n: int, pool: int | None) -> int:

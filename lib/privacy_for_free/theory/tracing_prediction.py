@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from privacy_for_free.core.entrance import entrance
-from privacy_for_free.theory import tracing
+from privacy_for_free.theory import checks, tracing
 
 Rows = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,7 +60,7 @@ class Rates(NamedTuple):
     auc: float
 
 
-@entrance
+@entrance(shapes="weights P d, images P d, source N d, centre d")
 def moments(
     weights: torch.Tensor, images: torch.Tensor, source: torch.Tensor, centre: torch.Tensor
 ) -> Moments:
@@ -69,6 +69,7 @@ def moments(
     source   N x d; Sigma has the divisor N
     centre   d: the attacker's
     """
+    checks.floats(weights=weights, images=images, source=source, centre=centre)
     mean = source.mean(0)
     variance = (weights @ (source - mean).mT).square().mean(1)
     own, offset = (weights * (images - mean)).sum(1), weights @ (mean - centre)
@@ -84,13 +85,14 @@ def laws(
     members      of the class, half of its pool images
     knows_pool   whether the attacker's centre is the pool's mean, so that half of the variance is left
     """
+    checks.counts(members=members)
     exact = tracing.pool_law(pool.own, pool.variance, members, 2 * members, pool.offset)
     if knows_pool:
         return tracing.fresh_law(pool.own, reference.variance / 2, members), exact
     return tracing.fresh_law(reference.own, reference.variance, members, reference.offset), exact
 
 
-@entrance
+@entrance(shapes="images N d, labels N, centres classes d")
 def predict(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -111,6 +113,16 @@ def predict(
     knows_pool  whether the attacker's centres are the pool's means
     images_per_class   images of each class that a law is given for, at most; None for all
     """
+    checks.floats(images=images, centres=centres)
+    if images_per_class is not None:
+        checks.counts(images_per_class=images_per_class)
+    sizes = labels.bincount(minlength=len(centres)).tolist()
+    for label, size in enumerate(sizes):
+        if label >= len(centres) or size < 4 or size % 2:
+            raise ValueError(
+                f"labels: {size} images of class {label}, of {len(centres)} centres; allowed are an even "
+                "number from 4 up of each class that has a centre"
+            )
     by_class: dict[Hashable, list[tuple]] = {name: [] for name in whitenings}
     for c, centre in enumerate(centres):
         places = (labels == c).nonzero()[:, 0]
@@ -136,5 +148,7 @@ def rates(law: tracing.Law, fprs: Sequence[float], scale: np.ndarray | float = 1
 
     One threshold for all images, which are drawn uniformly.
     """
+    if not len(fprs):
+        raise ValueError("fprs of length 0: allowed are one or more")
     scaled = law.over(scale)
     return Rates(tracing.mixture_tpr(fprs, scaled), tracing.mixture_auc(scaled))
