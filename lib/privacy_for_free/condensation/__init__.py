@@ -27,6 +27,8 @@ import torch
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem
+from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import CheckpointError, DivergenceError
 from privacy_for_free.nets.networks import Network
 
@@ -82,6 +84,7 @@ def __getattr__(name: str) -> type:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+@entrance
 def check_method(method: str) -> str:
     """Return the method's name; ValueError lists the known ones.
 
@@ -89,11 +92,10 @@ def check_method(method: str) -> str:
     Traceback (most recent call last):
     ValueError: method 'gan': known are dm, dc, dsa, ...
     """
-    if method not in METHODS:
-        raise ValueError(f"method {method!r}: known are {', '.join(METHODS)}")
-    return method
+    return validate.one_of("method", method, METHODS)
 
 
+@entrance
 def default_parameters(method: str) -> Method:
     """Return a method's published settings, a frozen dataclass to change with dataclasses.replace.
 
@@ -105,8 +107,9 @@ def default_parameters(method: str) -> Method:
     return settings(augmentation="") if method == "dc" else settings()
 
 
+@entrance
 def condense(
-    *data: torch.Tensor | str | None,
+    *data: object,
     images: torch.Tensor | None = None,
     labels: torch.Tensor | None = None,
     membership: torch.Tensor | None = None,

@@ -31,12 +31,14 @@ from privacy_for_free.condensation.problem import (
 )
 from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
 
 MEBIBYTE = 2**20
 ROWS = 8  # mask rows are padded to a multiple: one row alone would take another routine and other roundings
 
 
+@entrance
 @dataclass(frozen=True)
 class DM:
     """Settings; the defaults are the published ones.
@@ -74,6 +76,9 @@ class DM:
         for name in ("pool_batch", "memory_mib"):
             if getattr(self, name) is not None:
                 validate.whole(name, getattr(self, name), 1)
+        validate.one_of("extractor", self.extractor, networks.KINDS)
+        validate.whole("width", self.width, 1, networks.LARGEST)
+        augmentation.kinds(self.augmentation)
 
     initialisations = INITIALISATIONS
     takes_network = True
@@ -88,6 +93,7 @@ class DM:
         return condense(problem, self, run)
 
 
+@entrance
 def condense(problem: Problem, parameters: DM, run: Run | None = None) -> Condensed:
     """Condense every set of the problem.
 

@@ -20,12 +20,14 @@ import torch.nn.functional as F  # noqa: N812
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets import networks
 from privacy_for_free.nets.networks import Weights
 
 
+@entrance
 @dataclass(frozen=True)
 class GAN:
     """Settings; those of Adam are DCGAN's.
@@ -50,9 +52,8 @@ class GAN:
         """Refuse values no training can have."""
         validate.whole("steps", self.steps)
         validate.whole("batch", self.batch, 2)
-        validate.whole("code", self.code, 1)
-        validate.whole("width", self.width, 1)
-        validate.whole("discriminator_width", self.discriminator_width, 1)
+        for name in ("code", "width", "discriminator_width"):
+            validate.whole(name, getattr(self, name), 1, networks.LARGEST)
         validate.positive("learning_rate", self.learning_rate)
         validate.fraction("beta", self.beta)
 
@@ -64,6 +65,7 @@ class GAN:
         return generate(problem, self)
 
 
+@entrance
 @dataclass(frozen=True)
 class Generator:
     """Maps codes (N x code) and labels (int64, N) to images N x channels x size x size in [-1, 1]."""
@@ -75,9 +77,11 @@ class Generator:
     width: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse sizes that are not a multiple of 4."""
-        if self.size < 4 or self.size % 4:
-            raise ValueError(f"images of {self.size} pixels: allowed are multiples of 4")
+        """Refuse what is no number of channels, classes, numbers or pixels; those are multiples of 4."""
+        for name in ("channels", "classes", "code", "width"):
+            validate.whole(name, getattr(self, name), 1, networks.LARGEST)
+        if validate.whole("size", self.size, 4, networks.LARGEST) % 4:
+            raise ValueError(f"size {self.size} of images in pixels: allowed are multiples of 4")
 
     def initial(self, stream: torch.Generator, dtype: torch.dtype = torch.float32) -> tuple[Weights, Weights]:
         """Draw weights as torch's layers do; return them and the batch norms' running statistics."""
@@ -119,26 +123,30 @@ class Generator:
         return torch.tanh(hidden)
 
 
+@entrance
 def generate(problem: Problem, parameters: GAN) -> Condensed:
     """Train a GAN on each set's members and let it make `ipc` images of each class.
 
     images K x classes x ipc x C x H x W in [-1, 1], which is where the real images should lie too. `loss` is
     the discriminator's, of every step, and says little about quality. In training, generated images have the
-    labels of the real batch. ValueError unless the problem's
-    `init` is "noise" (a generator starts from no image), and for images whose side is not a multiple of 4;
-    DivergenceError when a loss is not finite.
+    labels of the real batch. On a CPU it is trained by one thread (`devices.steady_threads`). ValueError
+    unless the problem's `init` is "noise" (a generator starts from no image), and for images whose side is
+    not a multiple of 4; DivergenceError when a loss is not finite.
     """
     began = time.monotonic()
     if problem.init != "noise":
         raise ValueError(f"init {problem.init!r}: allowed is 'noise', a generator starts from no image")
     channels, size, _ = problem.images.shape[1:]
+    if size % 4:
+        raise ValueError(f"problem of images of {size} pixels: allowed are multiples of 4")
     generator = Generator(channels, size, problem.classes, parameters.code, parameters.width)
     device, dtype = problem.images.device, problem.images.dtype
     made, losses = [], []
     labels = torch.arange(problem.classes, device=device).repeat_interleave(problem.ipc)
     for k, name in enumerate(problem.names):
         members = problem.membership[k].to(device).nonzero()[:, 0]
-        weights, statistics, loss = fit(problem, parameters, generator, name, members)
+        with devices.steady_threads(device):
+            weights, statistics, loss = fit(problem, parameters, generator, name, members)
         stream = problem.generator("gan sample", name, device=device)
         code = torch.randn((len(labels), parameters.code), generator=stream, dtype=dtype, device=device)
         with torch.no_grad():

@@ -25,8 +25,9 @@ from torch.nn.functional import cross_entropy
 
 from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.compiling import compiled
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.augmentation import STRATEGY, Strength
 
@@ -36,6 +37,7 @@ ROWS = 8  # weights are applied in blocks of this many sets, so that one set is 
 Tensors = dict[str, torch.Tensor]
 
 
+@entrance
 @dataclass(frozen=True)
 class GradientMatching:
     """Settings; the defaults are the published ones, for DSA. DC is `augmentation=""`.
@@ -75,9 +77,12 @@ class GradientMatching:
         validate.whole("iterations", self.iterations)
         validate.whole("batch_real", self.batch_real, 1)
         validate.whole("batch_train", self.batch_train, 1)
-        for name, minimum in (("outer_loop", 1), ("inner_loop", 0), ("chunk", 1)):
+        layers = (("width", 1, networks.LARGEST), ("depth", 1, networks.LARGEST))
+        counts = (("outer_loop", 1, None), ("inner_loop", 0, None), ("chunk", 1, None))
+        for name, least, most in (*counts, *layers):
             if getattr(self, name) is not None:
-                validate.whole(name, getattr(self, name), minimum)
+                validate.whole(name, getattr(self, name), least, most)
+        validate.one_of("network", self.network, networks.KINDS)
         validate.positive("learning_rate", self.learning_rate)
         validate.positive("network_learning_rate", self.network_learning_rate)
         validate.fraction("momentum", self.momentum)
@@ -95,14 +100,17 @@ class GradientMatching:
         return condense(problem, self, run)
 
 
+@entrance
 def loops(ipc: int) -> tuple[int, int]:
     """Return the published (outer_loop, inner_loop) for `ipc` images per class.
 
     They are published for 1, 10, 20, 30, 40 and 50; another ipc gets those of the nearest smaller one.
+    ValueError for an ipc below 1.
 
     >>> loops(10), loops(5), loops(100)
     ((10, 50), (1, 1), (50, 10))
     """
+    validate.whole("ipc", ipc, 1)
     return LOOPS[max(known for known in LOOPS if known <= ipc)]
 
 
@@ -121,11 +129,13 @@ def distance(a: Tensors, b: Tensors) -> torch.Tensor:
     return total
 
 
+@entrance
 def condense(problem: Problem, parameters: GradientMatching, run: Run | None = None) -> Condensed:
     """Condense every set of the problem; the logged loss is the mean over classes and matchings of a step.
 
     Memory beyond the images: the networks and the gradients of all classes of all sets, so K x (classes + 1)
-    times the size of a network, and `chunk` gradients. Raises DivergenceError when a loss stops being finite.
+    times the size of a network, and `chunk` gradients. On a CPU the sums of gradients are made by one thread
+    (`devices.steady_threads`). Raises DivergenceError when a loss stops being finite.
     """
     images, initial = initialise(problem)
     images.requires_grad_(True)
@@ -145,10 +155,9 @@ def condense(problem: Problem, parameters: GradientMatching, run: Run | None = N
                     thetas[k] = matcher.train(index, match, name, thetas[k], images.detach()[k])
         return total / (problem.classes * matcher.outer_loop)
 
-    method = "dsa" if parameters.augmentation else "dc"
-    outcome = descend(
-        method, problem, parameters, run or Run(), images, optimiser, step, parameters.iterations
-    )
+    run, steps = run or Run(), parameters.iterations
+    with devices.steady_threads(images.device):
+        outcome = descend(parameters.name, problem, parameters, run, images, optimiser, step, steps)
     return finish(images, labels, initial, outcome)
 
 
@@ -181,12 +190,10 @@ class Matcher:
             mean_loss = lambda weights: cross_entropy(network.logits(weights | rest, images), labels)  # noqa: E731
             return distance(grad(mean_loss)(matched), target)
 
-        def compiled_here(function):
-            return compiled(function, parameters.compile)
-
-        self._gradients = compiled_here(vmap(grad(loss_of_one), (None, None, 0, 0)))
-        self._gradient = compiled_here(grad(weighted_loss))
-        self._match = compiled_here(vmap(grad_and_value(matching_loss), (0, 0, 0, None, None)))
+        wanted = parameters.compile
+        self._gradients = compiled(vmap(grad(loss_of_one), (None, None, 0, 0)), wanted)
+        self._gradient = compiled(grad(weighted_loss), wanted)
+        self._match = compiled(vmap(grad_and_value(matching_loss), (0, 0, 0, None, None)), wanted)
 
     def network_of(self, index: int) -> Tensors:
         """Draw the network of step `index`, the same for every set."""

@@ -24,11 +24,18 @@ from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
 from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
+from privacy_for_free.nets.networks import check_labels
 
 LABELS = ("fixed", "learnt", "solve")
 
 
+class Default(int):
+    """A number that nobody gave, in place of which the nearest one that fits is taken."""
+
+
+@entrance
 @dataclass(frozen=True)
 class KIP:
     """How the points are learnt; the defaults are the notebook's.
@@ -36,7 +43,7 @@ class KIP:
     iterations       steps of Adam (its other settings are torch's defaults)
     learning_rate    of Adam, in units of the images'
     batch_targets    targets per step and set, a multiple of the classes; of a class with fewer images in
-                     the set, all are taken
+                     the set, all are taken. Where none is given, the multiple that is nearest to 5000
     ridge            regulariser, in units of the mean of K_ss's diagonal
     depth, weight_variance, bias_variance   of the network, see `nets.infinite_width.FullyConnected`
     labels           "fixed" (one-hot less 1 / classes), "learnt" (from there, by Adam, with the images), or
@@ -48,7 +55,7 @@ class KIP:
 
     iterations: int = 300
     learning_rate: float = 4e-2
-    batch_targets: int = 5000
+    batch_targets: int = Default(5000)
     ridge: float = 1e-6
     depth: int = 1
     weight_variance: float = 2.0
@@ -72,6 +79,21 @@ class KIP:
         """The network whose NTK is used."""
         return FullyConnected(self.depth, self.weight_variance, self.bias_variance)
 
+    def targets_of_class(self, classes: int) -> int:
+        """Return the targets per class and step; ValueError where the number given is not that of whole ones.
+
+        >>> KIP().targets_of_class(10), KIP().targets_of_class(3)
+        (500, 1667)
+        """
+        if isinstance(self.batch_targets, Default):
+            return max(1, round(self.batch_targets / classes))
+        if self.batch_targets % classes:
+            raise ValueError(
+                f"batch_targets {self.batch_targets}: allowed are multiples of {classes}, the number of "
+                "classes"
+            )
+        return self.batch_targets // classes
+
     initialisations = INITIALISATIONS
 
     @property
@@ -84,18 +106,17 @@ class KIP:
         return condense(problem, self, run)
 
 
+@entrance
 def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Condensed:
     """Learn the points of all K sets of a problem.
 
     Returns images of the problem's dtype, whatever it is computed in (float64), and labels of that dtype,
     K x classes x ipc x classes. The loss is that on each set's own targets, before the step.
     All sets see the images in one order per step, drawn from the seed and the step; each takes the first of
-    its own, so a set is the same whichever others share the run. ValueError for batch_targets that are no
-    multiple of the classes; DivergenceError where a loss is not finite or K_ss cannot be factored.
+    its own, so a set is the same whichever others share the run. ValueError for batch_targets, if given, that
+    are no multiple of the classes; DivergenceError where a loss is not finite or K_ss cannot be factored.
     """
-    if parameters.batch_targets % problem.classes:
-        allowed = f"multiples of {problem.classes}, the number of classes"
-        raise ValueError(f"batch_targets {parameters.batch_targets}: allowed are {allowed}")
+    per_class = parameters.targets_of_class(problem.classes)
     images, initial = initialise(problem)
     sets, size = problem.sets, math.prod(problem.shape[3:])
     points = images.double().reshape(sets, -1, size)
@@ -110,7 +131,7 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
     stream = TargetStream(problem, parameters)
 
     def step(index: int) -> torch.Tensor:
-        batch, chosen = draw_targets(problem, parameters.batch_targets // problem.classes, index)
+        batch, chosen = draw_targets(problem, per_class, index)
         loss = torch.zeros(sets, dtype=torch.float64)
         for chunk in stream.chunks(state.shape[1]):
             points = state[chunk, :, :size]
@@ -144,6 +165,7 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
     )
 
 
+@entrance(shapes="images n C H W, support_images m C H W, support_labels m classes")
 def predict(
     images: torch.Tensor, support_images: torch.Tensor, support_labels: torch.Tensor, parameters: KIP
 ) -> torch.Tensor:
@@ -153,25 +175,26 @@ def predict(
     `Condensed.flat` returns them. Images of either dtype, standardised like those condensed from. ValueError
     for shapes that do not fit and for points whose kernel cannot be factored.
     """
-    if support_labels.dim() != 2 or not support_labels.is_floating_point():
-        raise ValueError(
-            f"support labels {support_labels.dtype} {tuple(support_labels.shape)}: allowed are real numbers, "
-            "(m, classes)"
-        )
-    if len(support_images) != len(support_labels) or images.shape[1:] != support_images.shape[1:]:
-        raise ValueError(
-            f"images {tuple(images.shape)}, support images {tuple(support_images.shape)} and support labels "
-            f"{tuple(support_labels.shape)}: allowed are (n, C, H, W), (m, C, H, W) and (m, classes)"
-        )
+    for name, given in (
+        ("images", images),
+        ("support_images", support_images),
+        ("support_labels", support_labels),
+    ):
+        if not given.is_floating_point():
+            raise ValueError(f"{name} {given.dtype} {tuple(given.shape)}: allowed are real numbers")
     points = support_images.flatten(1).double()
     weights, failed = _weights(points[None], support_labels.double()[None], parameters)
     if bool(failed.any()):
-        raise ValueError(f"support images: their kernel cannot be factored with the ridge {parameters.ridge}")
+        raise ValueError(
+            f"support_images: their kernel cannot be factored with the ridge {parameters.ridge}; allowed are "
+            "images that differ, or a larger ridge"
+        )
     rows = max(1, (parameters.memory << 20) // (8 * points.shape[1]))
     kernels = (parameters.network.ntk(block.flatten(1).double(), points) for block in images.split(rows))
     return torch.cat([kernel @ weights[0] for kernel in kernels])
 
 
+@entrance(shapes="images n C H W, labels n, support_images m C H W, support_labels m classes")
 def accuracy(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -180,6 +203,7 @@ def accuracy(
     parameters: KIP,
 ) -> float:
     """Return the share, 0 to 1, of images with the highest score (see `predict`) at their label, int64, n."""
+    check_labels(labels, support_labels.shape[1])
     scores = predict(images, support_images, support_labels, parameters)
     return float((scores.argmax(1) == labels).double().mean())
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from privacy_for_free.condensation.problem import Condensed, Problem
-from privacy_for_free.core import checkpoint, progress, validate
+from privacy_for_free.core import checkpoint, paths, progress, validate
+from privacy_for_free.core.entrance import entrance, own_state
 from privacy_for_free.core.errors import DivergenceError
 
 
+@entrance
 @dataclass(frozen=True)
 class Run:
     """How a condensation is watched and kept; nothing here changes a number.
@@ -35,11 +37,15 @@ class Run:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse intervals that are not positive."""
+        """Refuse what is no path, and intervals that are not positive."""
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", paths.given("checkpoint", self.checkpoint))
         validate.whole("every", self.every, 1)
         validate.whole("log_every", self.log_every, 1)
         if not self.seconds >= 0:  # infinite ones are allowed: no checkpoint by the clock
             raise ValueError(f"seconds {self.seconds!r}: allowed are numbers from 0 up")
+        for step in self.snapshots:
+            validate.whole("snapshots", step)
 
 
 def fingerprint(method: str, problem: Problem, parameters: object) -> str:
@@ -67,15 +73,33 @@ def descend(
     A step updates `images`, in place, through `optimiser`, and returns the loss of each set (K) before that
     update. It must draw all its randomness from generators derived from its index: then images and the
     optimiser's state are the whole state of a run. Raises DivergenceError at the first loss that is not
-    finite, with the images left as they are, and CheckpointError where the checkpoint is another run's.
+    finite, with the images left as they are, and CheckpointError where the checkpoint is another run's, or
+    another process is at work on it.
     """
+    path = None if run.checkpoint is None else Path(run.checkpoint)
+    with own_state(), checkpoint.held(path):
+        return _descend(method, problem, parameters, run, path, images, optimiser, step, steps)
+
+
+def _descend(
+    method: str,
+    problem: Problem,
+    parameters: object,
+    run: Run,
+    path: Path | None,
+    images: torch.Tensor,
+    optimiser: torch.optim.Optimizer,
+    step: Callable[[int], torch.Tensor],
+    steps: int,
+) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor], float]:
+    """Descend, with the checkpoint at `path` held."""
     began, spent, first = time.monotonic(), 0.0, 0
     saved = began
     log: list[tuple[int, torch.Tensor]] = []
     snapshots: dict[int, torch.Tensor] = {}
-    key = fingerprint(method, problem, parameters) if run.checkpoint else ""
-    if run.checkpoint and Path(run.checkpoint).exists():
-        state = checkpoint.load(Path(run.checkpoint), key)
+    key = fingerprint(method, problem, parameters) if path else ""
+    if path and path.exists():
+        state = checkpoint.load(path, key)
         first, spent, snapshots = state["step"], state["seconds"], state["snapshots"]
         log = list(zip(state["logged"], state["losses"], strict=True))
         with torch.no_grad():
@@ -90,9 +114,9 @@ def descend(
         if index % run.log_every == 0 or index == steps - 1:
             log.append((index, losses))
         due = (index + 1) % run.every == 0 or time.monotonic() - saved >= run.seconds
-        if run.checkpoint and (due or index == steps - 1):
+        if path and (due or index == steps - 1):
             checkpoint.save(
-                Path(run.checkpoint),
+                path,
                 {
                     "key": key,
                     "step": index + 1,

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network
@@ -51,6 +51,7 @@ class Problem:
     noise: str = "members"
 
     @classmethod
+    @entrance(shapes="images N C S S, labels N, membership K N")
     def of(
         cls,
         images: torch.Tensor,
@@ -74,63 +75,23 @@ class Problem:
         one; `seed` None for a fresh one that nobody knows, drawn by the operating system.
         """
         validate.one_of("noise", noise, NOISE)
-        seed = secrets.randbits(62) if seed is None else seed
-        if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, N x C x H x W"
-            )
-        if images.shape[2] != images.shape[3]:
-            raise ValueError(
-                f"images of {images.shape[2]} x {images.shape[3]} pixels: allowed are square ones"
-            )
-        count = len(images)
-        if labels.shape != (count,) or labels.dtype != torch.int64:
-            raise ValueError(
-                f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, one for each of "
-                f"{count} images"
-            )
-        if count == 0 or int(labels.min()) < 0:
-            raise ValueError(f"labels of {count} images: allowed are one image or more, labels from 0 up")
-        highest = int(labels.max())
-        if classes is None:
-            classes = highest + 1
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes <= highest:
-            raise ValueError(f"classes {classes!r}: the labels go up to {highest}")
+        validate.one_of("init", init, INITIALISATIONS)
+        seed = secrets.randbits(62) if seed is None else validate.whole("seed", seed)
+        ipc = validate.whole("ipc", ipc, 1)
+        if images.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64")
+        if network is not None and not hasattr(network, "features"):
+            raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
+        classes = number_of_classes(labels, classes)
         if membership is None:
-            membership = torch.ones((1, count), dtype=torch.bool, device=labels.device)
-        if membership.dim() != 2 or membership.shape[1] != count or membership.dtype != torch.bool:
-            raise ValueError(
-                f"membership {membership.dtype} {tuple(membership.shape)}: allowed is bool, K x {count}"
-            )
-        if len(membership) == 0:
-            raise ValueError("membership of 0 sets: allowed are one set or more")
-        if isinstance(ipc, bool) or not isinstance(ipc, int) or ipc < 1:
-            raise ValueError(f"ipc {ipc!r}: allowed are whole numbers from 1 up")
-        if init not in INITIALISATIONS:
-            raise ValueError(f"init {init!r}: known are {', '.join(INITIALISATIONS)}")
-        names = tuple(range(len(membership))) if names is None else tuple(names)
+            membership = torch.ones((1, len(labels)), dtype=torch.bool, device=labels.device)
+        names = tuple(range(len(membership)) if names is None else names)
         if len(names) != len(membership) or len(set(names)) != len(names):
             raise ValueError(
                 f"names {names}: allowed are {len(membership)} different whole numbers, one for each set"
             )
-        counts = class_counts(labels, membership, classes)
-        if int(counts.min()) == 0:
-            k, c = (counts == 0).nonzero()[0].tolist()
-            raise ValueError(
-                f"set {k} holds no image of class {c}: every set needs some of each of {classes}"
-            )
-        if start is None and init == "real" and int(counts.min()) < ipc:
-            k, c = (counts < ipc).nonzero()[0].tolist()
-            raise ValueError(
-                f"ipc {ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most "
-                "that many"
-            )
-        if not bool(torch.isfinite(images).all()):
-            bad = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
-            raise ValueError(f"images: image {bad} has a value that is not finite")
         problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network, noise)
-        if network is not None and not hasattr(network, "features"):
-            raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
+        _check_counts(problem)
         if start is not None:
             _check_start(problem, start)
         return problem
@@ -215,15 +176,41 @@ def digest(images: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor | None
     return found.hexdigest()
 
 
+def number_of_classes(labels: torch.Tensor, classes: int | None) -> int:
+    """Return the number of classes, for None the highest of the labels (int64, N, from 0 up) plus one.
+
+    ValueError for labels and classes that are more than there are images: each class has one or more.
+    """
+    count, highest = len(labels), int(labels.max())
+    if highest >= count:
+        raise ValueError(
+            f"labels up to {highest} for {count} images: allowed are 0 to {count - 1}, for each class has an "
+            "image"
+        )
+    return highest + 1 if classes is None else validate.whole("classes", classes, highest + 1, count)
+
+
 @entrance
 def hard_labels(sets: int, classes: int, ipc: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return labels int64, K x classes x ipc: the class's own number."""
+    """Return labels int64, K x classes x ipc: the class's own number.
+
+    ValueError for numbers below 1, for more labels than the memory holds, and for a device that is not there.
+    """
+    device = devices.present(device)
+    for name, value in (("sets", sets), ("classes", classes), ("ipc", ipc)):
+        validate.whole(name, value, 1)
+    devices.check_size("sets x classes x ipc", (sets, classes, ipc), torch.int64, device)
     return torch.arange(classes, device=device)[None, :, None].repeat(sets, 1, ipc)
 
 
-@entrance
+@entrance(shapes="labels N, membership K N")
 def class_counts(labels: torch.Tensor, membership: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return int64, K x classes: how many images of each class each set holds."""
+    """Return int64, K x classes: how many images of each class each set holds.
+
+    labels int64, N; membership bool, K x N. ValueError for classes that are more than there are images, or
+    fewer than there are labels.
+    """
+    classes = number_of_classes(labels, classes)
     counts = torch.zeros((len(membership), classes), dtype=torch.int64, device=membership.device)
     for c in range(classes):
         counts[:, c] = membership[:, labels == c].sum(1)
@@ -266,14 +253,32 @@ def _given_start(problem: Problem, start: torch.Tensor) -> tuple[torch.Tensor, t
     return problem.images[start], start
 
 
+def _check_counts(problem: Problem) -> None:
+    """Refuse classes of which a set has no images, or fewer than it is to start from, and sizes beyond it."""
+    counts = class_counts(problem.labels, problem.membership, problem.classes)
+    if int(counts.min()) == 0:
+        k, c = (counts == 0).nonzero()[0].tolist()
+        raise ValueError(
+            f"set {k} holds no image of class {c}: allowed are labels and membership that give every set "
+            f"some of each of {problem.classes} classes"
+        )
+    if problem.start is None and problem.init == "real" and int(counts.min()) < problem.ipc:
+        k, c = (counts < problem.ipc).nonzero()[0].tolist()
+        raise ValueError(
+            f"ipc {problem.ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most "
+            "that many"
+        )
+    name = f"ipc {problem.ipc}: images"
+    devices.check_size(name, problem.shape, problem.images.dtype, problem.images.device)
+
+
 def _check_start(problem: Problem, start: torch.Tensor) -> None:
-    """Refuse a start of another shape, of images that are not there, or of values that are not finite."""
+    """Refuse a start of another shape or dtype, and of images that are not there, or not the set's."""
     if start.is_floating_point():
         allowed, fits = problem.shape, start.dtype == problem.images.dtype
-        fits = fits and bool(torch.isfinite(start).all())
         wanted = f"finite {problem.images.dtype}"
     else:
-        allowed, fits = problem.shape[:3], start.dtype == torch.int64
+        allowed, fits = problem.shape[:3], start.dtype == torch.int64 and start.numel() > 0
         fits = fits and int(start.min()) >= 0 and int(start.max()) < len(problem.images)
         wanted = f"int64 from 0 to {len(problem.images) - 1}"
     if tuple(start.shape) != tuple(allowed) or not fits:

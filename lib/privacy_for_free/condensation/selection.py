@@ -13,11 +13,13 @@ import torch
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels, initialise
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import networks, training
 
 FEATURES = ("convnet", "pixels")
 
 
+@entrance
 @dataclass(frozen=True)
 class RandomSubset:
     """A random subset has no settings."""
@@ -30,6 +32,7 @@ class RandomSubset:
         return select_random_subset(problem)
 
 
+@entrance
 @dataclass(frozen=True)
 class Herding:
     """Settings of herding: what the mean is taken of ("convnet" or "pixels"), and the ConvNet's width."""
@@ -37,6 +40,11 @@ class Herding:
     features: str = "convnet"
     width: int = 128
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no herding can follow."""
+        validate.one_of("features", self.features, FEATURES)
+        validate.whole("width", self.width, 1, networks.LARGEST)
 
     initialisations = ("real",)
     name = "herding"
@@ -46,6 +54,7 @@ class Herding:
         return select_herding(problem, self.features, self.width, self.compile)
 
 
+@entrance
 @dataclass(frozen=True)
 class Full:
     """Everything has no settings."""
@@ -58,6 +67,7 @@ class Full:
         return select_full(problem)
 
 
+@entrance
 def select_random_subset(problem: Problem) -> Condensed:
     """Choose `ipc` members of each class of each set at random: the real initialisation of every method.
 
@@ -70,6 +80,7 @@ def select_random_subset(problem: Problem) -> Condensed:
     return _chosen(problem, initial, began, images)
 
 
+@entrance
 def select_herding(
     problem: Problem, features: str = "convnet", width: int = 128, compile: bool = False
 ) -> Condensed:
@@ -91,6 +102,7 @@ def select_herding(
     """
     began = time.monotonic()
     validate.one_of("features", features, FEATURES)
+    validate.whole("width", width, 1, networks.LARGEST)
     _check_real(problem)
     device, K = problem.images.device, problem.sets
     initial = torch.empty(problem.shape[:3], dtype=torch.int64, device=device)
@@ -119,6 +131,7 @@ def select_herding(
     return _chosen(problem, initial, began)
 
 
+@entrance
 def select_full(problem: Problem) -> Condensed:
     """Choose every member of every set: images K x classes x n x C x H x W, in the order of the data.
 
@@ -131,8 +144,8 @@ def select_full(problem: Problem) -> Condensed:
     if not bool((counts == n).all()):
         k, c = (counts != n).nonzero()[0].tolist()
         raise ValueError(
-            f"set 0 holds {n} images of class 0, set {k} holds {int(counts[k, c])} of class {c}: allowed is "
-            "the same number in every class of every set"
+            f"problem whose set 0 holds {n} images of class 0, and set {k} {int(counts[k, c])} of class {c}: "
+            "allowed is the same number in every class of every set"
         )
     membership = problem.membership.cpu()
     columns = [

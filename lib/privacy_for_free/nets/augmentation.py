@@ -15,12 +15,14 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 KINDS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 DIGITS = "color_crop_cutout_scale_rotate"
 
 
+@entrance
 @dataclass(frozen=True)
 class Strength:
     """How far each transform goes; the defaults are the published ones.
@@ -95,6 +97,7 @@ def kinds(strategy: str) -> tuple[str, ...]:
     return names
 
 
+@entrance
 def strategy(dataset_name: str) -> str:
     """Return the published strategy for a data set: every kind, but no flips of digits.
 
@@ -114,6 +117,7 @@ def published_for(settings: object, dataset_name: str) -> object:
     return replace(settings, augmentation=strategy(dataset_name))
 
 
+@entrance
 def draw(
     strategy: str, count: int, generator: torch.Generator, strength: Strength | None = None
 ) -> Transform:

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 import torch
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 # Below this squared sine (in units of the dtype's epsilon) two points count as parallel: there the NTK has a
 # kink, the angle is all rounding, and the derivative of k0 is taken as 0, the middle of its values.
 _PARALLEL = 1e4
 
 
+@entrance
 @dataclass(frozen=True)
 class FullyConnected:
     """A network of `depth` hidden ReLU layers of infinite width and one output.

@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 
 Weights = dict[str, torch.Tensor]
+LARGEST = 2**20  # number of units, classes, layers or pixels of a side
 EPSILON = 1e-5  # of the instance norm, torch's default
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
@@ -63,11 +65,14 @@ def _layer(name: str, inputs: int, outputs: int, generator: torch.Generator, dty
 
 def _check_sizes(network: object, names: tuple[str, ...]) -> None:
     for name in names:
-        value = getattr(network, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{type(network).__name__} {name} {value!r}: allowed are whole numbers from 1 up"
-            )
+        validate.whole(f"{type(network).__name__} {name}", getattr(network, name), 1, LARGEST)
+
+
+def check_labels(labels: torch.Tensor, classes: int) -> None:
+    """Refuse labels, int64, one or more, that are not 0 .. classes-1."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(f"labels from {low} to {high}: allowed are 0 to {classes - 1}")
 
 
 def instance_norm(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -80,6 +85,7 @@ def instance_norm(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     return (images - mean) * scale + bias[:, None, None]
 
 
+@entrance
 @dataclass(frozen=True)
 class ConvNet:
     """`depth` blocks of `width` channels for square images of `size` pixels.
@@ -99,7 +105,10 @@ class ConvNet:
         _check_sizes(self, ("channels", "size", "classes", "width", "depth"))
         validate.one_of("ConvNet activation", self.activation, ACTIVATIONS)
         if self._padded >> self.depth < 1:
-            raise ValueError(f"ConvNet depth {self.depth}: images of {self.size} pixels are too small for it")
+            raise ValueError(
+                f"ConvNet depth {self.depth}: images of {self.size} pixels are too small for it, allowed are "
+                "an image_shape of at least 2 to the depth pixels"
+            )
 
     @property
     def _padded(self) -> int:
@@ -156,6 +165,7 @@ class ConvNet:
         return F.linear(features, parameters["classifier.weight"], parameters["classifier.bias"])
 
 
+@entrance
 @dataclass(frozen=True)
 class MLP:
     """`depth` hidden layers of `width` ReLU units on flattened images."""
@@ -209,6 +219,7 @@ class MLP:
         return F.linear(features, parameters["classifier.weight"], parameters["classifier.bias"])
 
 
+@entrance
 @dataclass(frozen=True)
 class Linear:
     """The linear extractor of the proof: theta x, theta (width, d) of independent normals of variance
@@ -264,6 +275,7 @@ class Linear:
 KINDS: dict[str, Callable[..., Network]] = {"convnet": ConvNet, "mlp": MLP, "linear": Linear}
 
 
+@entrance
 def build(kind: str, image_shape: tuple[int, int, int], classes: int, width: int = 128) -> Network:
     """Describe a network for images (C, H, W); ValueError for an unknown kind or images that are not square.
 
@@ -271,11 +283,12 @@ def build(kind: str, image_shape: tuple[int, int, int], classes: int, width: int
     2048
     >>> build("transformer", (3, 32, 32), 10)
     Traceback (most recent call last):
-    ValueError: network 'transformer': known are convnet, mlp, linear
+    ValueError: kind of network 'transformer': known are convnet, mlp, linear
     """
-    if kind not in KINDS:
-        raise ValueError(f"network {kind!r}: known are {', '.join(KINDS)}")
-    channels, height, wide = image_shape
+    validate.one_of("kind of network", kind, KINDS)
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape {tuple(image_shape)}: allowed are channels, height and width")
+    channels, height, wide = (validate.whole("image_shape", value, 1, LARGEST) for value in image_shape)
     if height != wide:
-        raise ValueError(f"images of {height} x {wide} pixels: allowed are square ones")
+        raise ValueError(f"image_shape of {height} x {wide} pixels: allowed are square ones")
     return KINDS[kind](channels, height, classes, width)

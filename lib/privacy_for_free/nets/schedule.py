@@ -9,9 +9,11 @@ with a fresh optimiser, whose momentum starts from nothing.
 from dataclasses import dataclass
 
 from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation
 
 
+@entrance
 @dataclass(frozen=True)
 class Schedule:
     """How a network is trained; the defaults are the published ones without augmentation.
@@ -45,6 +47,7 @@ class Schedule:
         augmentation.kinds(self.augmentation)
 
     @classmethod
+    @entrance
     def published(cls, augmentation: str = "", compile: bool = False) -> "Schedule":
         """Return the published schedule: 300 epochs, 1,000 with augmentation, as the code counts them.
 

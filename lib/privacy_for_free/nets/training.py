@@ -11,17 +11,20 @@ from functools import cache
 import torch
 from torch.nn.functional import cross_entropy
 
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.compiling import available, compiled
+from privacy_for_free.core.entrance import TARGETS, entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import augmentation
-from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.nets.networks import Network, Weights, check_labels
 from privacy_for_free.nets.schedule import Schedule
 
 MEBIBYTE = 2**20
 ACTIVATIONS = {"cpu": 32 * MEBIBYTE, "cuda": 8192 * MEBIBYTE}  # what a chunk's activations may take
 
 
+@entrance(labels=TARGETS, shapes="images M C H W, labels M [classes]")
 def train(
     network: Network,
     images: torch.Tensor,
@@ -41,9 +44,11 @@ def train(
     is looked for at the end of an epoch.
     """
     _check(network, images, labels)
+    validate.whole("seed", seed)
     return _fit(network, images[None], labels[None], schedule, seed, [index], stacked=False)
 
 
+@entrance(labels=TARGETS, shapes="images K M C H W, labels K M [classes]")
 def train_many(
     network: Network,
     images: torch.Tensor,
@@ -65,11 +70,7 @@ def train_many(
     Errors are those of `train`, for any of the networks; ValueError too for names that are not K different
     ones.
     """
-    if images.dim() != 5 or len(labels) != len(images) or len(images) == 0:
-        raise ValueError(
-            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}: allowed are images "
-            "K x M x C x H x W, labels for each of the K sets, K from 1 up"
-        )
+    validate.whole("seed", seed)
     names = list(range(len(images)) if names is None else names)
     if len(names) != len(images) or len(set(names)) != len(names):
         raise ValueError(f"names {names}: allowed are {len(images)} different ones, one per network")
@@ -86,11 +87,14 @@ def train_many(
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+@entrance
 def select(parameters: Weights, k: int) -> Weights:
-    """Return network k of stacked parameters."""
+    """Return network k of stacked parameters; ValueError for one that is not among them."""
+    validate.whole("k", k, 0, min(len(value) for value in parameters.values()) - 1)
     return {name: value[k] for name, value in parameters.items()}
 
 
+@entrance(shapes="images N C H W")
 def logits(
     network: Network, parameters: Weights, images: torch.Tensor, compile: bool = False
 ) -> torch.Tensor:
@@ -98,6 +102,7 @@ def logits(
     return _apply(network, "logits", parameters, images, compile)
 
 
+@entrance(shapes="images N C H W")
 def features(
     network: Network, parameters: Weights, images: torch.Tensor, compile: bool = False
 ) -> torch.Tensor:
@@ -105,6 +110,7 @@ def features(
     return _apply(network, "features", parameters, images, compile)
 
 
+@entrance(shapes="images N C H W, labels N")
 def accuracy(
     network: Network,
     parameters: Weights,
@@ -116,11 +122,7 @@ def accuracy(
 
     ValueError where there is no image, or not one label for each.
     """
-    if len(images) == 0 or labels.shape != (len(images),):
-        raise ValueError(
-            f"labels {tuple(labels.shape)} for {len(images)} images: allowed are one image or more, "
-            "and a label each"
-        )
+    check_labels(labels, network.classes)
     return (logits(network, parameters, images, compile).argmax(1) == labels).double().mean().item()
 
 
@@ -133,7 +135,20 @@ def _fit(
     indices: Sequence[tuple[int | str, ...]],
     stacked: bool,
 ) -> Weights:
-    """Train the networks of K sets together where stacked, else the one of the only set."""
+    """Train the networks of K sets together where stacked, else the one of the only set; by one thread."""
+    with devices.steady_threads(images.device):
+        return _trained(network, images, labels, schedule, seed, indices, stacked)
+
+
+def _trained(
+    network: Network,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    schedule: Schedule,
+    seed: int,
+    indices: Sequence[tuple[int | str, ...]],
+    stacked: bool,
+) -> Weights:
     device, dtype, M = images.device, images.dtype, images.shape[1]
     initial = [network.initial(generator(seed, "training initial", *index), dtype) for index in indices]
     parameters = {
@@ -217,8 +232,11 @@ def _function(network: Network, name: str, compile: bool) -> Callable[..., torch
 def _apply(
     network: Network, name: str, parameters: Weights, images: torch.Tensor, compile: bool
 ) -> torch.Tensor:
-    if len(images) == 0:
-        raise ValueError("0 images: allowed are one or more")
+    _check_images(network, images)
+    if wrong := {value.dtype for value in parameters.values()} - {images.dtype}:
+        raise ValueError(
+            f"images {images.dtype} for parameters {wrong.pop()}: allowed are those of one dtype"
+        )
     function = _function(network, name, compile)
     parts = _split(images, min(_chunk(network, images), len(images)), 0)
     layout = _layout(compile)
@@ -250,13 +268,19 @@ def _split(values: torch.Tensor, size: int, dim: int) -> tuple[torch.Tensor, ...
     return values.split(size, dim)
 
 
-def _check(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+def _check_images(network: Network, images: torch.Tensor) -> None:
+    if not hasattr(network, "logits"):
+        raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
     shape = (network.channels, network.size, network.size)
-    if images.dtype not in (torch.float32, torch.float64) or images.shape[1:] != shape or len(images) == 0:
+    if images.dtype not in (torch.float32, torch.float64) or images.shape[1:] != shape:
         raise ValueError(
             f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, "
-            f"M x {' x '.join(map(str, shape))}, M from 1 up"
+            f"M x {' x '.join(map(str, shape))}"
         )
+
+
+def _check(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+    _check_images(network, images)
     count = len(images)
     hard = labels.dtype == torch.int64 and labels.shape == (count,)
     soft = labels.dtype == images.dtype and labels.shape == (count, network.classes)
@@ -265,10 +289,8 @@ def _check(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None
             f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, {count}, or {images.dtype}, "
             f"{count} x {network.classes}"
         )
-    if hard and not 0 <= int(labels.min()) <= int(labels.max()) < network.classes:
-        raise ValueError(
-            f"labels from {int(labels.min())} to {int(labels.max())}: allowed are 0 to {network.classes - 1}"
-        )
+    if hard:
+        check_labels(labels, network.classes)
 
 
 def _check_finite(

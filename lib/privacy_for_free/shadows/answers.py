@@ -10,9 +10,11 @@ Shadows are independent. On a CPU each network is trained by one thread, in this
 
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +23,8 @@ import torch
 
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
 from privacy_for_free.core import checkpoint as checkpoints
-from privacy_for_free.core import progress
-from privacy_for_free.core.devices import usable_cores
+from privacy_for_free.core import devices, progress, validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.nets.schedule import Schedule
@@ -52,6 +54,7 @@ class Answers(NamedTuple):
         checkpoints.save(path, {"key": key, **self._asdict()})
 
 
+@entrance
 def train_and_ask(
     network: Network,
     pool: Pool,
@@ -64,6 +67,7 @@ def train_and_ask(
     checkpoint: Path | None = None,
     key: str = "",
     label: str = "",
+    workers: int | None = None,
 ) -> Answers:
     """Train a network for each shadow in `names`, and ask it about the pool.
 
@@ -72,11 +76,14 @@ def train_and_ask(
 
     def train(missing: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rest = sets and sets[len(names) - len(missing) :]
-        return confidences(network, pool, rest, schedule, seed, missing, queries)
+        return confidences(network, pool, rest, schedule, seed, missing, queries, workers)
 
+    if sets is not None:
+        _check_sets(sets, names)
     return gather(train, names, checkpoint=checkpoint, key=key, label=label)
 
 
+@entrance
 def gather(
     ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, torch.Tensor]]],
     names: Sequence[int],
@@ -95,11 +102,27 @@ def gather(
     key          of the checkpoint (`core.checkpoint.key`): of all that determines the answers
     label        of the progress bar, which is shown where there is a checkpoint
 
-    CheckpointError where the checkpoint is another's or cannot be written; ValueError for one without a key,
-    before any work; other errors are those of `ask`.
+    CheckpointError where the checkpoint is another's or cannot be written, or another process is at work on
+    it; ValueError for one without a key, and for no names, before any work; other errors are those of `ask`.
     """
     if checkpoint and not key:
         raise ValueError(f"key {key!r}: allowed with a checkpoint is a digest of what determines the answers")
+    if len(names) == 0:
+        raise ValueError(f"names {names!r}: allowed are one or more")
+    if checkpoint:
+        _leave_if_imported_by_a_worker()
+    with checkpoints.held(checkpoint):
+        return _gathered(ask, names, checkpoint, key, label)
+
+
+def _gathered(
+    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, torch.Tensor]]],
+    names: Sequence[int],
+    checkpoint: Path | None,
+    key: str,
+    label: str,
+) -> Answers:
+    """Gather, with the checkpoint held."""
     gathered: list[tuple[torch.Tensor, torch.Tensor]] = []
     seconds = 0.0
     if checkpoint and checkpoint.exists():
@@ -125,6 +148,7 @@ def _stacked_answers(gathered: Sequence[tuple[torch.Tensor, torch.Tensor]], seco
     return Answers(confidence, correct, seconds)
 
 
+@entrance
 def ask(
     network: Network,
     weights: Weights,
@@ -135,8 +159,9 @@ def ask(
     """Ask one network about the whole pool, in one large batch per query.
 
     Returns its logit-scaled confidences, float64, 2n x queries, and whether the first query's highest score
-    is that of the label, bool, 2n; both on the CPU.
+    is that of the label, bool, 2n; both on the CPU. ValueError for unknown queries.
     """
+    _check_queries(queries)
     columns, correct = [], None
     for query in queries:
         images = pool.images.flip(3) if query == "flip" else pool.images
@@ -146,6 +171,7 @@ def ask(
     return torch.stack(columns, 1), correct
 
 
+@entrance
 def confidences(
     network: Network,
     pool: Pool,
@@ -165,13 +191,18 @@ def confidences(
     seed, names   shadow k's network is `training.train(..., seed, k)`, whichever others are asked for
     queries   what a network is asked about each image, the same for all: "identity", "flip"
     workers   processes that share the work on a CPU; None for the cores there are, or for this process alone
-              where starting others takes longer than the work
+              where starting others takes longer than the work. A script that is run with more than one is
+              imported again by each of them, so its work has to be under `if __name__ == "__main__":`; one
+              that cannot be imported, from standard input, is run by this process alone
 
-    ValueError for unknown queries. Errors of training are those of `training.train`.
+    ValueError for unknown queries, for names that are no halves of the pool where there are no sets, and
+    where workers end before their work. Errors of training are those of `training.train`.
     """
-    unknown = [query for query in queries if query not in QUERIES]
-    if unknown or not queries:
-        raise ValueError(f"queries {tuple(queries)}: known are {', '.join(QUERIES)}, one or more")
+    _check_queries(queries)
+    if sets is not None:
+        _check_sets(sets, names)
+    elif wrong := [name for name in names if not 0 <= name < pool.shadows]:
+        raise ValueError(f"names {wrong[0]}: allowed without sets are 0 to {pool.shadows - 1}")
     jobs = [(name, *(sets[place] if sets is not None else (None, None))) for place, name in enumerate(names)]
     if pool.images.device.type != "cpu":
         yield from stacked(network, pool, jobs, schedule, seed, queries)
@@ -179,24 +210,59 @@ def confidences(
     if workers is None:
         half = len(pool.labels) // 2
         seen = half if sets is None else sum(len(labels) for _, labels in sets) // max(1, len(sets))
-        workers = usable_cores() if schedule.epochs * seen * len(jobs) >= MINIMUM_WORK else 1
-    workers = min(workers, len(jobs))
+        workers = devices.usable_cores() if schedule.epochs * seen * len(jobs) >= MINIMUM_WORK else 1
+    workers = min(validate.whole("workers", workers, 1), len(jobs))
     shared = (network, pool, schedule, seed, tuple(queries))
-    if workers <= 1:
-        with _one_thread():
-            for job in jobs:
-                yield _confidence(shared, job)
+    if workers <= 1 or not _main_can_be_imported():
+        for job in jobs:
+            with devices.steady_threads():
+                answer = _confidence(shared, job)
+            yield answer
         return
+    _leave_if_imported_by_a_worker()
     context = multiprocessing.get_context("spawn")
-    with _environment(), ProcessPoolExecutor(workers, context, _begin, (shared,)) as executor:
-        yield from executor.map(_work, jobs)
+    with ProcessPoolExecutor(workers, context, _begin, (shared,)) as executor:
+        try:
+            with _environment():  # all are started by the first job's submission
+                answers = executor.map(_work, jobs)
+            yield from answers
+        except BrokenProcessPool:
+            raise ValueError(
+                f"workers {workers}: a process ended before its work. Guard the script with "
+                '`if __name__ == "__main__":`, for each worker imports it, or pass workers=1; where memory '
+                "ran out, fewer workers are allowed"
+            ) from None
+
+
+def _check_queries(queries: Sequence[str]) -> None:
+    unknown = [query for query in queries if query not in QUERIES]
+    if unknown or not queries or isinstance(queries, str):
+        raise ValueError(f"queries {queries!r}: known are {', '.join(QUERIES)}, one or more, in a tuple")
+
+
+def _check_sets(sets: Sequence[tuple[torch.Tensor, torch.Tensor]], names: Sequence[int]) -> None:
+    if len(sets) != len(names):
+        raise ValueError(f"sets: {len(sets)} for {len(names)} names; allowed is one for each name, or None")
+
+
+def _main_can_be_imported() -> bool:
+    """Whether a process that is started finds the script that this one runs, if it runs any."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    return getattr(main, "__spec__", None) is not None or path is None or os.path.exists(path)
+
+
+def _leave_if_imported_by_a_worker() -> None:
+    """End a worker that has come here by importing a script without a guard; who started it says so."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)
 
 
 _shared: list[tuple] = []  # in a worker: what all its jobs have in common
 
 
 def _begin(shared: tuple) -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(devices.threads())
     _shared[:] = [shared]
 
 
@@ -212,6 +278,7 @@ def _confidence(shared: tuple, job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
     return ask(network, weights, pool, queries, schedule.compile)
 
 
+@entrance
 def stacked(
     network: Network,
     pool: Pool,
@@ -247,17 +314,6 @@ def _training_set(
         return images, labels
     members = pool.membership[name].to(pool.labels.device)
     return pool.images[members], pool.labels[members]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread: how many there are decides the order of sums, and so the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

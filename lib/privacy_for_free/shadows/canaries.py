@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
+from privacy_for_free.condensation.problem import class_counts
+from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.shadows.halves import random_halves
 from privacy_for_free.shadows.pools import Pool
@@ -32,14 +35,18 @@ class Planted:
         return self.kinds == KINDS.index(kind)
 
 
+@entrance
 def plant(pool: Pool, planted: int, seed: int) -> Planted:
     """Turn `planted` images of each class into mislabelled ones and as many others into negatives.
 
     The mislabelled are dealt to the other classes in turn, and every class deals alike, so that each keeps
     its number of labels; the halves are drawn anew, balanced in the new labels. Images are those scaled to
     [-1, 1], whose negative is minus the image. The pool that is given is left as it is. ValueError (of
-    `random_halves`) for a class with an odd number of labels.
+    `random_halves`) for a class with an odd number of labels; for more than half of a class's images; and
+    for mislabelled ones of a single class.
     """
+    least = int(pool.labels.bincount(minlength=pool.classes).min()) // 2
+    validate.whole("planted", planted, 0, least if pool.classes > 1 else 0)
     images, labels = pool.images.clone(), pool.labels.clone()
     kinds = torch.zeros(len(labels), dtype=torch.int64)
     for c in range(pool.classes):
@@ -54,9 +61,15 @@ def plant(pool: Pool, planted: int, seed: int) -> Planted:
     return Planted(Pool(images, labels, membership, pool.indices, pool.classes), kinds)
 
 
+@entrance
 def canary_start(planted: Planted, ipc: int, seed: int) -> torch.Tensor:
-    """Return int64, K x classes x ipc, on the CPU: members to start from, planted ones first, then any."""
+    """Return int64, K x classes x ipc, on the CPU: members to start from, planted ones first, then any.
+
+    ValueError for an ipc of more than the members that a half has of a class.
+    """
     pool = planted.pool
+    labels, membership = pool.labels.cpu(), pool.membership.cpu()
+    validate.whole("ipc", ipc, 1, int(class_counts(labels, membership, pool.classes).min()))
     start = torch.empty((pool.shadows, pool.classes, ipc), dtype=torch.int64)
     for k, half in enumerate(pool.membership):
         for c in range(pool.classes):

@@ -3,9 +3,13 @@
 import numpy as np
 import torch
 
+from privacy_for_free.core import devices
+from privacy_for_free.core.entrance import entrance
+
 ROUNDS = 32  # of trades
 
 
+@entrance(shapes="labels N")
 def check_pool(labels: torch.Tensor, size: int) -> None:
     """Refuse a pool that `balanced_pool` cannot draw from images with these labels (int64, N).
 
@@ -13,17 +17,21 @@ def check_pool(labels: torch.Tensor, size: int) -> None:
     balanced too), and when a class has too few images.
     """
     classes, counts = labels.unique(return_counts=True)
-    if isinstance(size, bool) or not isinstance(size, int) or size <= 0 or size % (2 * len(classes)):
+    if size < 1 or size % (2 * len(classes)):
         raise ValueError(
-            f"pool of {size!r} images: allowed are positive multiples of {2 * len(classes)}, "
+            f"size {size!r} of a pool: allowed are positive multiples of {2 * len(classes)}, "
             f"twice the {len(classes)} classes"
         )
     per_class = size // len(classes)
     for c, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if count < per_class:
-            raise ValueError(f"pool of {size} images: {per_class} of class {c} asked for, there are {count}")
+            raise ValueError(
+                f"size {size} of a pool: {per_class} of class {c} asked for, there are {count}; allowed are "
+                f"up to {len(classes) * min(counts.tolist())}"
+            )
 
 
+@entrance(shapes="labels N")
 def balanced_pool(labels: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
     """Draw a pool with the same number of images of every class, without replacement.
 
@@ -61,6 +69,7 @@ def _halves(rows: int, columns: int, random: np.random.Generator) -> np.ndarray:
     return halves
 
 
+@entrance(shapes="labels_of_pool N")
 def random_halves(shadows: int, labels_of_pool: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Draw `shadows` random halves of a pool: bool, shadows x 2n, True where the image is in the half.
 
@@ -78,14 +87,15 @@ def random_halves(shadows: int, labels_of_pool: torch.Tensor, generator: torch.G
 
     Raises ValueError unless `shadows` is even and at least 2 and every class has an even number of images.
     """
-    if isinstance(shadows, bool) or not isinstance(shadows, int) or shadows < 2 or shadows % 2:
+    if shadows < 2 or shadows % 2:
         raise ValueError(f"shadows {shadows!r}: allowed are even numbers from 2 up")
+    devices.check_size(f"shadows {shadows}: halves", (shadows, len(labels_of_pool)), torch.bool)
     labels = labels_of_pool.cpu().numpy()
     classes, counts = np.unique(labels, return_counts=True)
     for c, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if count % 2:
             raise ValueError(
-                f"pool with {count} images of class {c}: a half needs an even number of every class"
+                f"labels_of_pool with {count} images of class {c}: allowed is an even number of every class"
             )
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     random = np.random.default_rng(seed)

@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from privacy_for_free.condensation.problem import number_of_classes
+from privacy_for_free.core import validate
+from privacy_for_free.core.entrance import CLASSES, entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.shadows.halves import balanced_pool, random_halves
 
 
+@entrance(indices=CLASSES, shapes="images M C H W, labels M, membership K M, indices M")
 @dataclass(frozen=True, eq=False)
 class Pool:
     """The attacker's pool, and who is a member of which half.
@@ -25,6 +29,12 @@ class Pool:
     indices: torch.Tensor = field(repr=False)
     classes: int
 
+    def __post_init__(self) -> None:
+        """Refuse images that are no floats, and labels beyond the classes."""
+        if not self.images.is_floating_point():
+            raise ValueError(f"images {self.images.dtype}: allowed are float32 or float64")
+        validate.whole("classes", self.classes, int(self.labels.max()) + 1)
+
     @property
     def shadows(self) -> int:
         """K."""
@@ -32,11 +42,11 @@ class Pool:
 
     def first(self, shadows: int) -> "Pool":
         """Return the pool with its first `shadows` halves only; ValueError where there are not so many."""
-        if not 1 <= shadows <= self.shadows:
-            raise ValueError(f"{shadows} shadows: allowed are 1 to {self.shadows}")
+        shadows = validate.whole("shadows", shadows, 1, self.shadows)
         return Pool(self.images, self.labels, self.membership[:shadows], self.indices, self.classes)
 
 
+@entrance(shapes="images N C H W, labels N")
 def draw(
     images: torch.Tensor, labels: torch.Tensor, size: int, shadows: int, seed: int, classes: int | None = None
 ) -> Pool:
@@ -46,18 +56,40 @@ def draw(
     seed             the pool and the halves are drawn from generators of their own derived from it
     classes          the number of classes; None for the largest label plus one
 
-    ValueError where the training set is too small for the pool, or a size is not even (`shadows.halves`).
+    ValueError where the training set is too small for the pool, a size is not even (`shadows.halves`), or a
+    class has no image.
     """
+    classes = number_of_classes(labels, classes)
+    there = set(labels.unique().tolist())
+    if gaps := [c for c in range(classes) if c not in there]:
+        raise ValueError(
+            f"labels without class {gaps[0]}: allowed are labels with images of each of {classes} classes, "
+            "numbered from 0"
+        )
     chosen = balanced_pool(labels.cpu(), size, generator(seed, "pool"))
     of_pool = labels.cpu()[chosen]
     membership = random_halves(shadows, of_pool, generator(seed, "halves"))
     device = images.device
-    classes = int(labels.max()) + 1 if classes is None else classes
     return Pool(images[chosen.to(device)], of_pool.to(device), membership, chosen, classes)
 
 
+@entrance(shapes="initial K classes ipc")
 def in_initialisation(pool: Pool, initial: torch.Tensor) -> torch.Tensor:
-    """Return bool, K x 2n: which pool images a set started from (`Condensed.initial`, K x classes x ipc)."""
+    """Return bool, K x 2n: which pool images a set started from (`Condensed.initial`, K x classes x ipc).
+
+    ValueError for another number of sets than the pool has, and for images that it has not.
+    """
+    count = len(pool.labels)
+    whole = not initial.is_floating_point() and initial.dtype is not torch.bool
+    if (
+        not whole
+        or len(initial) != pool.shadows
+        or not -1 <= int(initial.min()) <= int(initial.max()) < count
+    ):
+        raise ValueError(
+            f"initial {initial.dtype} {tuple(initial.shape)}: allowed are whole numbers from -1 to "
+            f"{count - 1}, of {pool.shadows} sets"
+        )
     started = torch.zeros_like(pool.membership)
     for k, chosen in enumerate(initial.cpu().flatten(1)):
         started[k, chosen[chosen >= 0]] = True
