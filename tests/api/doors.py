@@ -4,6 +4,8 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
+import types
 from collections.abc import Callable, Iterator
 
 from tests.api import vocabulary
@@ -12,6 +14,12 @@ import privacy_for_free
 from privacy_for_free.core.entrance import ENTRANCES
 
 DEFERRED = ("privacy_for_free.lab.probe", "privacy_for_free.__main__")  # programs
+
+
+def modules(start: str) -> Iterator[types.ModuleType]:
+    """Yield the modules whose full names begin so."""
+    every()
+    yield from (module for name, module in sorted(sys.modules.items()) if f"{name}.".startswith(start))
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -179,6 +179,21 @@ STATES: dict[str, Callable] = {
     "numpy_raises": lambda: np.errstate(all="raise"),
     "medium": lambda: _set(torch.set_float32_matmul_precision, "medium", "highest"),
 }
+
+
+@contextmanager
+def together(*names: str) -> Iterator[None]:
+    """Be in several states at once."""
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(STATES[name]())
+        yield
+
+
+ALL = (  # every state, in two calls
+    ("no_grad", "autocast", "float64", "deterministic", "meta", "three_threads", "numpy_raises", "medium"),
+    ("inference_mode", "float16", "two_threads"),
+)
 
 
 def holds(hint: object, kind: object) -> bool:
