@@ -1,14 +1,17 @@
 """Where tensors live: the CPU, or a CUDA device where there is one."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
 from privacy_for_free.core import validate
 
 KNOWN = ("auto", "cpu", "cuda")
+CPU = torch.device("cpu")
 THREADS_VARIABLE = "PRIVACY_FOR_FREE_THREADS"
 
 
@@ -30,6 +33,53 @@ def resolve(device: str = "auto") -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def present(device: torch.device | str) -> torch.device:
+    """Return a device by the name that torch gives it; ValueError for one that is not here.
+
+    >>> present("nonsense")
+    Traceback (most recent call last):
+    ValueError: device 'nonsense': allowed are cpu, cuda and cuda:0, cuda:1, ... of the GPUs that torch sees
+    """
+    try:
+        found = torch.device(device)
+        there = found.type == "cpu" or (
+            found.type == "cuda" and (found.index or 0) < torch.cuda.device_count()
+        )
+    except RuntimeError:
+        there = False
+    if not there:
+        raise ValueError(
+            f"device {str(device)!r}: allowed are cpu, cuda and cuda:0, cuda:1, ... of the GPUs that torch "
+            "sees"
+        )
+    return found
+
+
+@cache
+def memory(device: torch.device) -> int:
+    """Return the bytes of memory that a device has, those in use included."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 2**63  # unknown
+
+
+def check_size(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device = CPU) -> None:
+    """Refuse a tensor that is larger than the memory of its device; `name` is what is said to be too large.
+
+    >>> check_size("ipc", (10**15,), torch.int64)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ipc of shape (1000000000000000,): 7.45e+06 GiB; allowed are the ... GiB of this machine's cpu
+    """
+    needed, there = math.prod(shape) * dtype.itemsize, memory(device)
+    if needed > there:
+        raise ValueError(
+            f"{name} of shape {tuple(shape)}: {needed / 2**30:.3g} GiB; allowed are the "
+            f"{there / 2**30:.3g} GiB of this machine's {device.type}"
+        )
 
 
 def usable_cores() -> int:
