@@ -278,6 +278,17 @@ def test_what_is_only_annotated_is_reached(toy):
     assert set(toy("new:f", new=text)) == {"toy.new:f"}
 
 
+@pytest.mark.parametrize("decorator", ["@entrance", "@core.entrance(labels=1)", "@other"])
+def test_annotations_count_where_they_convert_arguments(toy, decorator):
+    text = f"{decorator}\ndef f(x: int, *y: {{}}) -> int:\n    return x\n"
+    text += f"{decorator}\nclass G:\n    z: {{}} = 1\n    def h(self, z: int): return z\n"
+    before, after = (toy("new:f", "new:G", new=text.format(kind, kind)) for kind in ("float", "object"))
+    differing = {name for name in before if before[name] != after[name]}
+    assert differing == (set() if decorator == "@other" else {"toy.new:f", "toy.new:G"})
+    returned = toy("new:f", new=text.replace("-> int", "-> str").format("float", "float"))
+    assert returned["toy.new:f"] == before["toy.new:f"]
+
+
 @pytest.mark.parametrize(
     "effect",
     [

@@ -7,7 +7,8 @@ module runs when it is imported is its definition "module:<statements>"; it coun
 imported on the way.
 
 A digest is of a definition's text without comments, docstrings, annotations and the arguments of exceptions
-that are raised, and of what its names stand for: an import from elsewhere changes what uses it.
+that are raised, and of what its names stand for: an import from elsewhere changes what uses it. The
+annotations of an entrance (`core.entrance`) count, for they decide how its arguments are converted.
 
 The modules are parsed, never imported. What is found may be too much, for a local variable with the name of
 an import counts as a use of it. It is too little only where names are made at run time: a function is not

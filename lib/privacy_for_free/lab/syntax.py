@@ -67,7 +67,8 @@ class Module:
 
     def sha256(self, definition: str, meaning: Iterable[str]) -> str:
         """Hash the text of a definition, whatever its layout, and what its names mean."""
-        lines = [_canonical(self.definitions[definition]), *meaning]
+        nodes = self.definitions[definition]
+        lines = [_canonical(nodes), *meaning, *(hint for node in nodes for hint in _converted(node))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -183,6 +184,23 @@ def _canonical(node: object) -> str:
     if not isinstance(node, ast.AST):
         return repr(node)
     return f"{type(node).__name__}({','.join(f'{key}={_canonical(value)}' for key, value in _fields(node))})"
+
+
+def _converted(node: ast.AST) -> Iterator[str]:
+    """Yield the annotations by which entrances (`core.entrance`) convert their arguments."""
+    for inner in ast.walk(node):
+        if not isinstance(inner, _SCOPES) or not any(map(_is_entrance, inner.decorator_list)):
+            continue
+        parts = ast.walk(inner.args) if hasattr(inner, "args") else inner.body
+        for part in parts:
+            if getattr(part, "annotation", None) is not None:
+                name = part.arg if isinstance(part, ast.arg) else ast.unparse(part.target)
+                yield f"{name}: {ast.unparse(part.annotation)}"
+
+
+def _is_entrance(decorator: ast.AST) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return getattr(called, "id", getattr(called, "attr", "")) == "entrance"
 
 
 def _uses(node: ast.AST, seen: bool, annotation: bool = False) -> Iterator[str]:
