@@ -103,8 +103,8 @@ def missing(path: Path, root: Path, beginnings: Iterable[str], remedy: str, *, f
     one folder deeper.
     """
     fault = near_miss(path, folder=folder) or unpack(path, _waiting(path, root, beginnings))
-    why = "" if path.parent.is_dir() else f", as there is no folder {path.parent}"
-    return fault or Fault(f"{path} is missing{why}", remedy)
+    absent = path if path.parent.is_dir() else path.parent
+    return fault or Fault(f"{absent} is missing", remedy)
 
 
 def counted(

@@ -28,7 +28,7 @@ class Fault:
 def data_error(name: str, faults: Iterable[Fault]) -> DataError:
     """Return the error that names every fault of a data set; a remedy that several share comes once."""
     found: dict[str, list[str]] = {}
-    for fault in faults:
+    for fault in dict.fromkeys(faults):
         found.setdefault(fault.remedy, []).append(fault.what)
     told = ". ".join(f"{'; '.join(whats)}. {remedy}" for remedy, whats in found.items())
     return DataError(f"dataset {name!r}: {told}")
