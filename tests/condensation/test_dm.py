@@ -257,3 +257,20 @@ def test_a_diverging_run_stops_with_step_and_advice():
 def test_refuses_parameters(name, value):
     with pytest.raises(ValueError, match=f"{name} {value}: allowed are"):
         dm.DM(**{name: value})
+
+
+@pytest.mark.parametrize("extractor", ["mlp", "linear"])
+def test_k1_the_number_of_threads_changes_no_bit_of_other_extractors(extractor):
+    """Matrix products of these sizes are other bits with two threads."""
+    images = torch.randn((200, 1, 28, 28), generator=generator(0, "images"))
+    parameters, found, before = dm.DM(iterations=2, extractor=extractor), [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            problem = Problem.of(images, torch.arange(200) % 10, None, 5, "real", 0)
+            found.append(parameters.condense(problem).images)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

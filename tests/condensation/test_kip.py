@@ -286,11 +286,13 @@ def test_targets_that_do_not_divide():
 
 def test_predictions_that_do_not_fit():
     images, labels = toy().images, one_hot(torch.arange(2), 2)
-    with pytest.raises(ValueError, match=r"support labels torch.int64 \(2,\)"):
+    with pytest.raises(ValueError, match=r"support_labels torch.int64 \(2,\): allowed is m x classes"):
         predict(images, images[:2], torch.arange(2), QUICK)
-    with pytest.raises(ValueError, match=r"support images \(3, 1, 8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"support_labels torch.float64 \(2, 2\): .* with m = 3 as of support_images"
+    ):
         predict(images, images[:3], labels, QUICK)
-    with pytest.raises(ValueError, match=r"images \(120, 64\)"):
+    with pytest.raises(ValueError, match=r"images torch.float64 \(120, 64\): allowed is n x C x H x W"):
         predict(images.flatten(1), images[:2], labels, QUICK)
 
 
@@ -314,3 +316,20 @@ def test_the_published_cifar10_trace(full_data):
             assert trace[20] == pytest.approx(0.4141, abs=0.02)
             assert trace[60] == pytest.approx(0.4385, abs=0.02)
     assert sum(drawn) / 4 == pytest.approx(0.2426, abs=0.02)
+
+
+def test_k1_the_number_of_threads_changes_no_bit():
+    """Kernels of 50 points and 200 targets are other bits with two threads."""
+    images = torch.randn((200, 1, 28, 28), generator=generator(0, "images"))
+    parameters, found, before = KIP(iterations=2, labels="solve"), [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made = parameters.condense(
+                problems.Problem.of(images, torch.arange(200) % 10, None, 5, "real", 0)
+            )
+            found.append((made.images, made.labels, made.loss, predict(images, *made.flat(), parameters)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, its) for one, its in zip(found[0], other, strict=True))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import group_norm
 
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.nets import networks
+from privacy_for_free.nets import networks, training
 from privacy_for_free.nets.networks import MLP, ConvNet, Linear
 
 NETWORKS = [ConvNet(3, 16, 10, 6), ConvNet(1, 28, 2, 4), ConvNet(3, 8, 2, 4, depth=2), MLP(3, 8, 4, 5)]
@@ -187,12 +187,12 @@ def test_build():
     assert networks.build("linear", (1, 8, 8), 4) == Linear(1, 8, 4, 128)
     with pytest.raises(ValueError, match="network 'vit': known are convnet, mlp, linear"):
         networks.build("vit", (3, 8, 8), 4)
-    with pytest.raises(ValueError, match="images of 8 x 9 pixels"):
+    with pytest.raises(ValueError, match="image_shape of 8 x 9 pixels"):
         networks.build("convnet", (3, 8, 9), 4)
     with pytest.raises(ValueError, match="depth 3: images of 7 pixels are too small"):
         networks.build("convnet", (3, 7, 7), 4)
     for kind in ("convnet", "mlp", "linear"):
-        with pytest.raises(ValueError, match="width 0: allowed are whole numbers from 1 up"):
+        with pytest.raises(ValueError, match="width 0: allowed are whole numbers from 1 to 1048576"):
             networks.build(kind, (3, 8, 8), 4, 0)
     with pytest.raises(ValueError, match="classes True"):
         MLP(3, 8, True)
@@ -206,3 +206,22 @@ def test_the_activation_changes_what_is_computed_but_not_what_is_drawn():
     assert all(torch.equal(value, parameters[name]) for name, value in smooth.initial(draws()).items())
     assert not torch.equal(smooth.features(parameters, images), kinked.features(parameters, images))
     assert repr(kinked) == "ConvNet(channels=1, size=8, classes=2, width=4, depth=3, activation='relu')"
+
+
+@pytest.mark.parametrize("kind", ["convnet", "mlp", "linear"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_k1_the_number_of_threads_changes_no_bit_of_an_answer(kind, dtype):
+    """Matrix products of this size are other bits with two threads."""
+    network = networks.build(kind, (1, 28, 28), 2, 16)
+    weights = network.initial(draws(), dtype)
+    images = torch.randn((40, 1, 28, 28), generator=draws("images"), dtype=dtype)
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(training.logits(network, weights, images))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

@@ -111,7 +111,10 @@ def condense(problem: Problem, parameters: DM, run: Run | None = None) -> Conden
         optimiser.step()
         return losses
 
-    outcome = descend("dm", problem, parameters, run or Run(), images, optimiser, step, parameters.iterations)
+    with networks.steady_threads(matcher.network, images):
+        outcome = descend(
+            "dm", problem, parameters, run or Run(), images, optimiser, step, parameters.iterations
+        )
     return finish(images, labels, initial, outcome)
 
 

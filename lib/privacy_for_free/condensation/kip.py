@@ -22,7 +22,7 @@ import torch
 
 from privacy_for_free.condensation.loop import Run, descend, finish
 from privacy_for_free.condensation.problem import INITIALISATIONS, Condensed, Problem, hard_labels, initialise
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.compiling import compiled
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
@@ -140,21 +140,15 @@ def condense(problem: Problem, parameters: KIP, run: Run | None = None) -> Conde
         optimiser.step()
         return loss
 
-    losses, steps, snapshots, seconds = descend(
-        "kip",
-        problem,
-        parameters,
-        run or Run(),
-        state,
-        optimiser,
-        step,
-        parameters.iterations,
-    )
-    points = state[..., :size]
-    if learnt:
-        labels = state[..., size:]
-    elif parameters.labels == "solve":
-        labels = stream.solved(points)
+    with devices.steady_threads(images.device):
+        losses, steps, snapshots, seconds = descend(
+            "kip", problem, parameters, run or Run(), state, optimiser, step, parameters.iterations
+        )
+        points = state[..., :size]
+        if learnt:
+            labels = state[..., size:]
+        elif parameters.labels == "solve":
+            labels = stream.solved(points)
     shape, dtype = problem.shape, problem.images.dtype
     snapshots = {at: kept[..., :size].reshape(shape).to(dtype) for at, kept in snapshots.items()}
     return finish(
@@ -183,7 +177,8 @@ def predict(
         if not given.is_floating_point():
             raise ValueError(f"{name} {given.dtype} {tuple(given.shape)}: allowed are real numbers")
     points = support_images.flatten(1).double()
-    weights, failed = _weights(points[None], support_labels.double()[None], parameters)
+    with devices.steady_threads(images.device):
+        weights, failed = _weights(points[None], support_labels.double()[None], parameters)
     if bool(failed.any()):
         raise ValueError(
             f"support_images: their kernel cannot be factored with the ridge {parameters.ridge}; allowed are "
@@ -191,7 +186,8 @@ def predict(
         )
     rows = max(1, (parameters.memory << 20) // (8 * points.shape[1]))
     kernels = (parameters.network.ntk(block.flatten(1).double(), points) for block in images.split(rows))
-    return torch.cat([kernel @ weights[0] for kernel in kernels])
+    with devices.steady_threads(images.device):
+        return torch.cat([kernel @ weights[0] for kernel in kernels])
 
 
 @entrance(shapes="images n C H W, labels n, support_images m C H W, support_labels m classes")

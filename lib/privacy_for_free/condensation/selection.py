@@ -12,7 +12,7 @@ import torch
 
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, class_counts, hard_labels, initialise
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import networks, training
 
@@ -111,23 +111,26 @@ def select_herding(
         stream = problem.generator("herding extractor")
         theta = network.initial(stream, problem.images.dtype, classifier=False)
         theta = {name: value.to(device) for name, value in theta.items()}
-    for c, indices in enumerate(problem.of_class):
-        indices = indices.to(device)
-        images = problem.images[indices]
-        phi = (
-            training.features(network, theta, images, compile) if features == "convnet" else images.flatten(1)
-        )
-        phi = phi.double()
-        squares = phi.square().sum(1)
-        allowed = problem.membership.to(device)[:, indices]
-        mean = allowed.double() @ phi / allowed.sum(1, keepdim=True)
-        total, rows = torch.zeros_like(mean), torch.arange(K, device=device)
-        for t in range(problem.ipc):
-            score = 2 * ((t + 1) * mean - total) @ phi.T - squares
-            choice = score.masked_fill_(~allowed, -torch.inf).argmax(1)
-            total += phi[choice]
-            allowed[rows, choice] = False
-            initial[:, c, t] = indices[choice]
+    with devices.steady_threads(device):
+        for c, indices in enumerate(problem.of_class):
+            indices = indices.to(device)
+            images = problem.images[indices]
+            phi = (
+                training.features(network, theta, images, compile)
+                if features == "convnet"
+                else images.flatten(1)
+            )
+            phi = phi.double()
+            squares = phi.square().sum(1)
+            allowed = problem.membership.to(device)[:, indices]
+            mean = allowed.double() @ phi / allowed.sum(1, keepdim=True)
+            total, rows = torch.zeros_like(mean), torch.arange(K, device=device)
+            for t in range(problem.ipc):
+                score = 2 * ((t + 1) * mean - total) @ phi.T - squares
+                choice = score.masked_fill_(~allowed, -torch.inf).argmax(1)
+                total += phi[choice]
+                allowed[rows, choice] = False
+                initial[:, c, t] = indices[choice]
     return _chosen(problem, initial, began)
 
 
@@ -144,7 +147,7 @@ def select_full(problem: Problem) -> Condensed:
     if not bool((counts == n).all()):
         k, c = (counts != n).nonzero()[0].tolist()
         raise ValueError(
-            f"problem whose set 0 holds {n} images of class 0, and set {k} {int(counts[k, c])} of class {c}: "
+            f"problem: set 0 holds {n} images of class 0, set {k} holds {int(counts[k, c])} of class {c}: "
             "allowed is the same number in every class of every set"
         )
     membership = problem.membership.cpu()

@@ -10,13 +10,14 @@ its first convolution, as the published code does.
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 
 Weights = dict[str, torch.Tensor]
@@ -292,3 +293,13 @@ def build(kind: str, image_shape: tuple[int, int, int], classes: int, width: int
     if height != wide:
         raise ValueError(f"image_shape of {height} x {wide} pixels: allowed are square ones")
     return KINDS[kind](channels, height, classes, width)
+
+
+def steady_threads(network: Network, images: torch.Tensor) -> AbstractContextManager[None]:
+    """Apply a network with `devices.threads()` threads, where their number would change a result.
+
+    A ConvNet's features of float32 images, and their gradient in the images, are the same bits with any
+    number: each sum is made by one thread. So it may have all of the caller's. Inner: called per step.
+    """
+    free = isinstance(network, ConvNet) and images.dtype == torch.float32
+    return nullcontext() if free else devices.steady_threads(images.device)

@@ -16,7 +16,7 @@ from privacy_for_free.core.compiling import available, compiled
 from privacy_for_free.core.entrance import TARGETS, entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.nets import augmentation
+from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.networks import Network, Weights, check_labels
 from privacy_for_free.nets.schedule import Schedule
 
@@ -241,7 +241,8 @@ def _apply(
     parts = _split(images, min(_chunk(network, images), len(images)), 0)
     layout = _layout(compile)
     parameters = {key: _arranged(value, layout) for key, value in parameters.items()}
-    values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
+    with networks.steady_threads(network, images):
+        values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
     return torch.cat(values)[: len(images)]
 
 
