@@ -195,8 +195,9 @@ def test_bad_data():
     images, labels = examples()
     for arguments, message in [
         ((images[:5], labels[:5]), "sample 10: allowed are 1 to 5, the number of examples"),
-        ((images[:, :, 1:], labels), "allowed are float32 or float64, N x 1 x 8 x 8"),
-        ((images, labels[1:]), "allowed are int64, one for each of 30 images"),
+        ((images[:, :, 1:], labels), "images .*: allowed is N x C x S x S"),
+        ((images[:, :, 1:, 1:], labels), "allowed are float32 or float64, N x 1 x 8 x 8"),
+        ((images, labels[1:]), r"labels torch.int64 \(29,\): allowed is N, with N = 30 as of images"),
         ((images, labels + 1), "labels from 1 to 3: allowed are 0 to 2"),
     ]:
         with pytest.raises(ValueError, match=message):

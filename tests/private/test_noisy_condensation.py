@@ -311,7 +311,13 @@ def test_matching_in_parts_is_matching_at_once(chunk):
     torch.testing.assert_close(gradient, 2 * images * weight[..., None, None, None, None])
 
 
-@pytest.mark.skipif(not compiling.available(), reason="no compiler")
+@pytest.fixture
+def compiler():
+    if not compiling.available():
+        pytest.skip("no compiler on this machine")
+
+
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("method", ["ndpdc", "one_release"])
 def test_compiled_and_plain_agree(method):
     condense, parameters = ALL[method]

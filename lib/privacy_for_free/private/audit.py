@@ -52,10 +52,12 @@ def audit(
     pilots      re-runs on either side that only choose the threshold and its sign: those whose bound on the
                 pilots is the highest. Without them the bound would not have its confidence.
 
-    ValueError for runs or pilots below 1, and for a statistic that is not finite.
+    ValueError for runs or pilots below 1, a delta outside of [0, 1), a confidence outside of (0, 1), and a
+    statistic that is not finite.
     """
     validate.whole("runs", runs, 1)
     validate.whole("pilots", pilots, 1)
+    _check_confidence(delta, confidence)
     values = np.array([[statistic(present, i) for i in range(pilots + runs)] for present in (False, True)])
     if not np.isfinite(values).all():
         present, i = np.argwhere(~np.isfinite(values))[0]
@@ -86,14 +88,27 @@ def _choose(values: np.ndarray, delta: float, confidence: float) -> tuple[float,
     return chosen
 
 
-@entrance
+@entrance(shapes="true ..., false ...")
 def lower_bounds(
     true: np.ndarray, false: np.ndarray, runs: int, delta: float, confidence: float
 ) -> np.ndarray:
     """Return `epsilon_lower_bound` of arrays of counts (int64), each out of `runs`, as float64."""
+    _check_confidence(delta, confidence)
+    validate.whole("runs", runs, 1)
+    for name, counts in (("true", true), ("false", false)):
+        if counts.dtype.kind not in "iu" or not 0 <= counts.min() <= counts.max() <= runs:
+            raise ValueError(
+                f"{name} from {counts.min()} to {counts.max()}: allowed are counts from 0 to {runs}"
+            )
     side = (1 - confidence) / 2
     low = np.where(true == 0, 0.0, betaincinv(np.maximum(true, 1), runs - true + 1, side))
     high = np.where(false == runs, 1.0, betaincinv(false + 1, np.maximum(runs - false, 1), 1 - side))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.stack([(low - delta) / high, (1 - high - delta) / (1 - low)])
         return np.log(np.where(ratios > 1, ratios, 1.0)).max(0)
+
+
+def _check_confidence(delta: float, confidence: float) -> None:
+    validate.fraction("delta", delta)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")

@@ -27,7 +27,7 @@ from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels
 from privacy_for_free.core import validate
 from privacy_for_free.core.devices import steady_threads
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.entrance import CLASSES, entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets.networks import Weights
 from privacy_for_free.private.accounting import Mechanism
@@ -71,12 +71,13 @@ class DPMERF:
             validate.whole(name, getattr(self, name), least)
         if self.features % 2:
             raise ValueError(f"features {self.features!r}: allowed are even numbers")
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden {self.hidden!r}: allowed are one width or more, from 1 up")
         for name in ("length_scale", "learning_rate", "decay"):
             validate.positive(name, getattr(self, name))
 
-    @entrance
+    @entrance(counts=CLASSES, shapes="counts classes")
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what is released, for accounting: one sum without sampling, whatever the class counts are.
 

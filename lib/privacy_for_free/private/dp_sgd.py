@@ -6,8 +6,8 @@ hooks on a copy of it in modules, and faster than its own fallback for functions
 
 What the proof rests on. A step's sum holds one gradient for each example of the sample, scaled down to the
 norm C by a function of that example and of what earlier steps released; one that is not finite counts as 0.
-The noise has standard deviation noise_multiplier x C in every coordinate, from a generator named after the
-seed that nothing else draws from. The sum is divided by the expected size of a sample, never by its own.
+The noise has standard deviation noise_multiplier x C in every coordinate, from a generator of its own that is
+named after the secret seed, the examples and the settings: one seed gives other data other noise. The sum is divided by the expected size of a sample, never by its own.
 Instance norm looks at one image at a time; a network with batch statistics would break the proof. Public: the
 number of examples, and what `noisy_condensation` lists. There is no early stopping.
 """
@@ -95,7 +95,7 @@ def gradients(
     }
 
 
-@entrance
+@entrance(shapes="images N C S S, labels N")
 def train(
     network: Network,
     images: torch.Tensor,
@@ -118,6 +118,8 @@ def train(
     `parameters.mechanism(N)` is what it released, all steps together. ValueError for shapes, dtypes or labels
     that do not fit, and for fewer examples than `sample`; DivergenceError when a parameter is not finite.
     """
+    if not hasattr(network, "logits"):
+        raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
     rate = parameters.mechanism(len(images)).rate
     _check(network, images, labels)
     seed = secrets.randbits(62) if seed is None else seed
@@ -169,12 +171,7 @@ def _check(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None
             f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64, "
             f"N x {' x '.join(map(str, shape))}"
         )
-    if labels.dtype != torch.int64 or labels.shape != (len(images),):
-        raise ValueError(
-            f"labels {labels.dtype} {tuple(labels.shape)}: allowed are int64, one for each of "
-            f"{len(images)} images"
-        )
-    if not 0 <= int(labels.min()) <= int(labels.max()) < network.classes:
+    if int(labels.max()) >= network.classes:
         raise ValueError(
             f"labels from {int(labels.min())} to {int(labels.max())}: allowed are 0 to {network.classes - 1}"
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from privacy_for_free.condensation.problem import Problem
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
@@ -127,7 +128,8 @@ def statistic(name: str, noise_multiplier: float, seed: Callable[[int, bool], in
 
     seed  seed(index, present) of a run; one that is the same in every run is a broken mechanism
     """
-    mechanism = MECHANISMS[name][0]
+    mechanism = MECHANISMS[validate.one_of("name", name, MECHANISMS)][0]
+    validate.not_negative("noise_multiplier", noise_multiplier)
     return lambda present, index: mechanism(
         noise_multiplier, neighbours(present, seed(index, present)), PER_CLASS + present
     )

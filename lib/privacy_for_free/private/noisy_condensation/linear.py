@@ -9,7 +9,7 @@ import torch
 from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
 from privacy_for_free.core import validate
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.entrance import CLASSES, entrance
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
 from privacy_for_free.private.noisy_condensation.sums import BOUND_SHARE, noisy_sums, sampling_rate
@@ -36,7 +36,7 @@ class Linear:
         if self.bound is not None:
             validate.positive("bound", self.bound)
 
-    @entrance
+    @entrance(counts=CLASSES, shapes="counts classes")
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -68,7 +68,7 @@ class LDPDC:
         Mechanism(self.noise_multiplier, adjacency=self.adjacency)
         validate.whole("sample", self.sample, 1)
 
-    @entrance
+    @entrance(counts=CLASSES, shapes="counts classes")
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 

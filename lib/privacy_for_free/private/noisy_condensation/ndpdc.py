@@ -8,7 +8,7 @@ from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
 from privacy_for_free.core.devices import steady_threads
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.entrance import CLASSES, entrance
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
@@ -54,9 +54,13 @@ class NDPDC:
         validate.positive("bound", self.bound)
         validate.positive("learning_rate", self.learning_rate)
         validate.fraction("momentum", self.momentum)
+        validate.whole("width", self.width, 1)
+        validate.one_of("extractor", self.extractor, networks.KINDS)
+        if self.memory_mib is not None:
+            validate.whole("memory_mib", self.memory_mib, 1)
         augmentation.kinds(self.augmentation)
 
-    @entrance
+    @entrance(counts=CLASSES, shapes="counts classes")
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -93,7 +97,7 @@ def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) 
         return descend_on("ndpdc", problem, parameters, run, matcher.loss_and_gradient)
 
 
-@entrance
+@entrance(counts=CLASSES)
 class NoisyMatcher:
     """The loss of NDPDC and its gradient, step by step."""
 

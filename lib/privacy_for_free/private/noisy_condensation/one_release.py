@@ -10,8 +10,8 @@ from privacy_for_free.condensation.loop import Run, fingerprint
 from privacy_for_free.condensation.problem import Condensed, Problem
 from privacy_for_free.core import validate
 from privacy_for_free.core.devices import steady_threads
-from privacy_for_free.core.entrance import entrance
-from privacy_for_free.nets import augmentation
+from privacy_for_free.core.entrance import CLASSES, entrance
+from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.noisy_condensation.matching import Features, descend_on, finite, match
 from privacy_for_free.private.noisy_condensation.members import check
@@ -91,11 +91,15 @@ class OneRelease:
         validate.positive("bound", self.bound)
         validate.positive("learning_rate", self.learning_rate)
         validate.fraction("momentum", self.momentum)
+        validate.whole("width", self.width, 1)
+        validate.one_of("extractor", self.extractor, networks.KINDS)
+        if self.memory_mib is not None:
+            validate.whole("memory_mib", self.memory_mib, 1)
         augmentation.kinds(self.augmentation)
         if self.batch > self.extractors:
             raise ValueError(f"batch {self.batch!r}: allowed are 1 to {self.extractors}, all extractors")
 
-    @entrance
+    @entrance(counts=CLASSES, shapes="counts classes")
     def mechanism(self, counts: torch.Tensor, ipc: int) -> Mechanism:
         """Return what a condensation to `ipc` images per class releases of a set with these class counts.
 
@@ -192,7 +196,7 @@ class Extractors:
         return clip(self.raw(r, images) - self.centres[r], self.bound)
 
 
-@entrance
+@entrance(counts=CLASSES)
 class ReleasedMeans:
     """What `condense_one_release` releases, and the loss against it.
 
