@@ -7,9 +7,10 @@ hooks on a copy of it in modules, and faster than its own fallback for functions
 What the proof rests on. A step's sum holds one gradient for each example of the sample, scaled down to the
 norm C by a function of that example and of what earlier steps released; one that is not finite counts as 0.
 The noise has standard deviation noise_multiplier x C in every coordinate, from a generator of its own that is
-named after the secret seed, the examples and the settings: one seed gives other data other noise. The sum is divided by the expected size of a sample, never by its own.
-Instance norm looks at one image at a time; a network with batch statistics would break the proof. Public: the
-number of examples, and what `noisy_condensation` lists. There is no early stopping.
+named after the secret seed, the examples and the settings: one seed gives other data other noise. The sum is
+divided by the expected size of a sample, never by its own. Instance norm looks at one image at a time; a
+network with batch statistics would break the proof. Public: the number of examples, and what
+`noisy_condensation` lists. There is no early stopping.
 """
 
 import secrets

@@ -21,11 +21,11 @@ coordinate, and comes from a generator named after the seed, the set's members a
 the mechanism's noise, the set and the step, which nothing else draws from, in float64. All that follows reads
 the noisy sums only.
 
-The seed is the secret. `Problem.of` draws a fresh one where none is given, and a release refuses one that can be
-guessed. One seed on other data, or with other settings, has other noise and other samples, for noise that is
-used twice can be subtracted; it is the same only for what is released again bit by bit, as by a run that goes
-on from its checkpoint. An experiment that everyone is to make again says noise="seed": its noise comes from
-the seed alone, and it promises nothing.
+The seed is the secret. `Problem.of` draws a fresh one where none is given, and a release refuses one that
+can be guessed. One seed on other data, or with other settings, has other noise and other samples, for noise
+that is used twice can be subtracted; it is the same only for what is released again bit by bit, as by a run
+that goes on from its checkpoint. An experiment that everyone is to make again says noise="seed": its noise
+comes from the seed alone, and it promises nothing.
 
 What is taken to be public, and must be: the number of images of each class (it sets the sampling rate and
 turns sums into means), the classes, the images' shape, and every parameter. So neighbours are data sets with
