@@ -10,25 +10,32 @@ import torch
 from privacy_for_free.data import torchvision_import
 
 
+@pytest.fixture(params=["_C_stable", "_C"])  # the extension's name since torchvision 0.29, and before
+def extension(request):
+    return request.param
+
+
 @pytest.fixture
-def unimported(monkeypatch):
+def unimported(monkeypatch, extension):
     """Torchvision as installed but not imported: a stand-in for its package and for what imports it."""
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     origin = str(Path("somewhere") / "torchvision" / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=origin))
     monkeypatch.setattr(importlib, "import_module", lambda name: f"module {name}")
-    extension = SimpleNamespace(origin=str(Path("somewhere") / "torchvision" / "_C.so"))
+    spec = SimpleNamespace(origin=str(Path("somewhere") / "torchvision" / f"{extension}.so"))
     monkeypatch.setattr(
         importlib.machinery.PathFinder,
         "find_spec",
         lambda name, path: (
-            extension if (name, path) == ("_C", [str(Path("somewhere") / "torchvision")]) else None
+            spec if (name, path) == (extension, [str(Path("somewhere") / "torchvision")]) else None
         ),
     )
 
 
 @pytest.mark.parametrize("loads", [True, False])
-def test_schemas_are_declared_only_where_the_extension_does_not_load(unimported, monkeypatch, loads):
+def test_schemas_are_declared_only_where_the_extension_does_not_load(
+    unimported, monkeypatch, extension, loads
+):
     declared, tried = [], []
 
     def load_library(path):
@@ -39,7 +46,7 @@ def test_schemas_are_declared_only_where_the_extension_does_not_load(unimported,
     monkeypatch.setattr(torch.ops, "load_library", load_library)
     monkeypatch.setattr(torchvision_import, "_declare_operators", lambda: declared.append(True))
     assert torchvision_import.import_torchvision() == "module torchvision"
-    assert tried == [str(Path("somewhere") / "torchvision" / "_C.so")]
+    assert tried == [str(Path("somewhere") / "torchvision" / f"{extension}.so")]
     assert declared == ([] if loads else [True])
 
 

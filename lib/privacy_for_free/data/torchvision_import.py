@@ -14,20 +14,22 @@ from types import ModuleType
 
 import torch
 
+_EXTENSIONS = ("_C_stable", "_C")  # the name since torchvision 0.29, and the one before
 _OPERATORS = ("nms", "qnms")
 _declared: list[torch.library.Library] = []  # a library's schemas live as long as the library
 
 
 def _extension_loads(package: Path) -> bool:
     """Try what `import torchvision` itself tries first: whether its compiled extension can be loaded."""
-    extension = importlib.machinery.PathFinder.find_spec("_C", [str(package)])
-    if extension is None or extension.origin is None:
-        return False
-    try:
-        torch.ops.load_library(extension.origin)
-    except OSError:
-        return False
-    return True
+    for name in _EXTENSIONS:
+        extension = importlib.machinery.PathFinder.find_spec(name, [str(package)])
+        if extension is not None and extension.origin is not None:
+            try:
+                torch.ops.load_library(extension.origin)
+            except OSError:
+                return False
+            return True
+    return False
 
 
 def _declare_operators() -> None:
