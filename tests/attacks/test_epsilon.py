@@ -39,7 +39,7 @@ def test_either_side_of_the_curve_counts_and_delta_is_taken_off():
     [
         ((1, 10, 1, 10, 1.0), "delta 1.0"),
         ((1, 10, 1, 10, 0.0, 1.0), "confidence 1.0"),
-        ((11, 10, 1, 10, 0.0), "11 of 10 trials"),
+        ((11, 10, 1, 10, 0.0), "true_positives 11: allowed are whole numbers from 0 to 10"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -195,3 +195,21 @@ def test_attempts_on_networks_and_on_released_images():
     assert torch.equal(raw, released_images.nearest(images, labels, released))
     assert (raw[:, :2] == 0).all()
     assert (raw[:, 2:] < 0).all()
+
+
+def test_k3_populations_with_nothing_to_choose_by_are_refused():
+    statistics, membership = planted(1.0, 8, 40)
+    empty, single = torch.zeros_like(membership), torch.zeros_like(membership)
+    single[3] = True
+    for counted in (empty, single):  # case 32
+        with pytest.raises(ValueError, match=r"populations\['x'\]: 0 members of other targets than"):
+            evaluation.evaluate(ATTACKS["loss"], statistics, membership, {"x": counted})
+
+
+def test_k3_without_a_spread_the_p_value_is_what_the_resamples_can_say():
+    _, membership = planted(0.0, 8, 40)
+    perfect, constant = (
+        evaluation.evaluate(ATTACKS["loss"], values, membership, everyone(membership))["all"]
+        for values in (10.0 * membership, torch.zeros(8, 40))
+    )
+    assert evaluation.compare(perfect, constant) == (1.0, 1.0, 1.0, 2 / 1001)  # case 32

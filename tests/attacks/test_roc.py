@@ -86,7 +86,11 @@ def test_bootstrap_interval_is_wide_enough():
         (torch.zeros(3), torch.ones(3, dtype=torch.bool), "3 members of 3: allowed are some, but not all"),
         (torch.zeros(3), torch.zeros(3, dtype=torch.bool), "0 members of 3"),
         (torch.zeros(3), torch.zeros(4, dtype=torch.bool), "allowed are a score and a bool"),
-        (torch.tensor([0.0, math.nan]), torch.tensor([True, False]), r"scores: nan at \(1,\); allowed are numbers"),
+        (
+            torch.tensor([0.0, math.nan]),
+            torch.tensor([True, False]),
+            r"scores: nan at \(1,\); allowed are numbers",
+        ),
     ],
 )
 def test_bad_input(scores, members, message):

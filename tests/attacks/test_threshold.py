@@ -44,3 +44,9 @@ def test_no_member_or_no_other_is_named():
         threshold.best_threshold(-losses, torch.zeros_like(membership))
     with pytest.raises(ValueError, match="0 non-members of"):
         threshold.best_threshold(-losses, membership, membership)
+
+
+def test_k3_nothing_counted_is_refused():
+    losses, membership = planted()
+    with pytest.raises(ValueError, match="0 members of 0 counted: allowed are one or more"):  # case 32
+        threshold.best_threshold(-losses, membership, torch.zeros_like(membership))

@@ -2,6 +2,7 @@
 
 import math
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.stats.intervals import rate
 
@@ -27,6 +28,10 @@ def epsilon_lower_bound(
         raise ValueError(f"delta {delta!r}: allowed are numbers from 0, below 1")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
+    for name, trials in (("members", members), ("non_members", non_members)):
+        validate.whole(name, trials, 1)
+    validate.whole("true_positives", true_positives, 0, members)
+    validate.whole("false_positives", false_positives, 0, non_members)
     # A two-sided interval of this level has (1 - confidence) / 2 on the side that is used.
     tpr = rate(true_positives, members, confidence)
     fpr = rate(false_positives, non_members, confidence)

@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 
 from privacy_for_free.attacks import lira, released_images, roc, threshold
 from privacy_for_free.attacks.confidences import MINIMUM_MODELS
+from privacy_for_free.core import plain, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.stats.intervals import Interval
 
@@ -127,6 +128,7 @@ def thresholds(
     populations              name -> bool, K x N: which pairs count
     examples                 indices, int64, of the examples to choose by; None for all
     """
+    populations = _counted(populations, membership, examples)
     examples = torch.arange(membership.shape[1]) if examples is None else examples
     statistics, membership = statistics[:, examples], membership[:, examples]
     populations = {name: counted[:, examples] for name, counted in populations.items()}
@@ -137,6 +139,32 @@ def thresholds(
         scores = attack(statistics[others], membership[others])
         for name, counted in populations.items():
             found[name][k] = threshold.best_threshold(scores, membership[others], counted[others])
+    return found
+
+
+def _counted(
+    populations: Mapping[str, torch.Tensor], membership: torch.Tensor, examples: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """Return the populations as tensors; ValueError where nothing is there to choose a threshold by."""
+    shape, found = tuple(membership.shape), {}
+    if membership.dim() != 2 or membership.dtype != torch.bool:
+        raise ValueError(f"membership {membership.dtype} {shape}: allowed is bool, models x examples")
+    if examples is not None and (examples.dtype != torch.int64 or examples.dim() != 1):
+        raise ValueError(f"examples {examples.dtype} {tuple(examples.shape)}: allowed are indices, int64")
+    for name, counted in populations.items():
+        counted = found[name] = plain.tensor(f"populations[{name!r}]", counted)
+        if counted.dtype != torch.bool or counted.shape != membership.shape:
+            came = f"{counted.dtype} {tuple(counted.shape)}"
+            raise ValueError(f"populations[{name!r}] {came}: allowed is bool {shape}, as the membership")
+        for side, called in ((counted & membership, "members"), (counted & ~membership, "non-members")):
+            pairs = side.sum(1) if examples is None else side[:, examples].sum(1)
+            without = pairs.sum() - pairs
+            if bool((without == 0).any()):
+                target = int((without == 0).nonzero()[0])
+                raise ValueError(
+                    f"populations[{name!r}]: 0 {called} of other targets than {target}, "
+                    "by which its threshold is chosen; allowed are one or more"
+                )
     return found
 
 
@@ -194,7 +222,12 @@ def evaluate(
     seed: int = 0,
     resamples: int = 1000,
 ) -> dict[str, Outcome]:
-    """Attack every model with the others as its shadows; arguments are those of `thresholds`."""
+    """Attack every model with the others as its shadows; arguments are those of `thresholds`.
+
+    ValueError for a population of which no members, or no non-members, are counted of two targets or more.
+    """
+    validate.whole("resamples", resamples, 2)
+    populations = _counted(populations, membership, examples)
     scores = attack(statistics, membership)
     chosen = thresholds(attack, statistics, membership, populations, examples)
     outcomes = {}
@@ -226,7 +259,8 @@ def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, f
     """Return the difference of two advantages, its bootstrap interval of 95 %, and a two-sided p-value.
 
     Both must come from as many models and examples, and the same seed: their resamples are then paired. The
-    p-value takes the bootstrap's spread for a normal error.
+    p-value takes the bootstrap's spread for a normal error. Where there is no spread, it is
+    2 / (resamples + 1): no resample has the other sign, and more than that they cannot say.
     """
     if len(release.bootstrap) != len(baseline.bootstrap) or release.shadows != baseline.shadows:
         raise ValueError(
@@ -235,7 +269,10 @@ def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, f
     drawn = release.bootstrap - baseline.bootstrap
     difference = release.advantage[0] - baseline.advantage[0]
     spread = np.nanstd(drawn, ddof=1)
-    p_value = 1.0 if spread == 0 and difference == 0 else 2 * stats.norm.sf(abs(difference) / spread)
+    if spread > 0:
+        p_value = 2 * stats.norm.sf(abs(difference) / spread)
+    else:
+        p_value = 1.0 if difference == 0 else 2 / (int(np.isfinite(drawn).sum()) + 1)
     return difference, *_interval(drawn), float(p_value)
 
 

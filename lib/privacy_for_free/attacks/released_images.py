@@ -62,7 +62,14 @@ def _flat(
             f"synthetic {tuple(synthetic.shape)}: "
             "allowed are N x pixels, N, and K x classes x ipc x the same pixels"
         )
-    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= classes:
+    if synthetic.numel() == 0:
+        raise ValueError(f"synthetic {tuple(synthetic.shape)}: allowed are one image or more per class")
+    if (
+        labels.dtype != torch.int64
+        or len(labels) == 0
+        or int(labels.min()) < 0
+        or int(labels.max()) >= classes
+    ):
         raise ValueError(f"labels: allowed are 0 to {classes - 1}")
     return images.flatten(1).double(), synthetic.flatten(3).double()
 

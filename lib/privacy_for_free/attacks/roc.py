@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import ORDERED, entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.stats.intervals import Interval, rate
@@ -92,8 +93,17 @@ def bootstrap_rates(
     pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007; it errs on the wide side). A resample
     without any member, or without any non-member, gives not a number.
     """
-    rows, columns = _draws(*called.shape, seed, resamples)
     counted = torch.ones_like(members) if counted is None else counted
+    for name, matrix in (("called", called), ("members", members), ("counted", counted)):
+        if matrix.dtype != torch.bool or matrix.dim() != 2 or matrix.shape != called.shape:
+            raise ValueError(
+                f"{name} {matrix.dtype} {tuple(matrix.shape)}: allowed is bool, targets x examples"
+            )
+    validate.whole("resamples", resamples, 1)
+    for side, name in ((members & counted, "members"), (~members & counted, "non-members")):
+        if not bool(side.any()):
+            raise ValueError(f"0 {name} of {int(counted.sum())} counted: allowed are one or more")
+    rows, columns = _draws(*called.shape, seed, resamples)
     rates = []
     for side in (members & counted, ~members & counted):
         hits, trials = (((rows @ part.to(rows.dtype)) * columns).sum(1) for part in (called & side, side))

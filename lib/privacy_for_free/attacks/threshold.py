@@ -30,17 +30,25 @@ def best_threshold(
     not; of equals, the lowest. ValueError where no member is counted, or no non-member.
     """
     counted = torch.ones_like(membership) if counted is None else counted
-    values = scores[counted].double()
+    if (
+        not scores.shape == membership.shape == counted.shape
+        or not membership.dtype == counted.dtype == torch.bool
+    ):
+        raise ValueError(
+            f"scores {tuple(scores.shape)}, membership {membership.dtype} {tuple(membership.shape)}, "
+            f"counted {counted.dtype} {tuple(counted.shape)}: allowed are a score and two bools for each pair"
+        )
+    values, inside = scores[counted].double(), membership[counted]
+    for side, name in ((inside, "members"), (~inside, "non-members")):
+        if not bool(side.any()):
+            raise ValueError(f"0 {name} of {len(side)} counted: allowed are one or more")
     candidates = values[:: max(1, len(values) // (SCORES_PER_CANDIDATE * CANDIDATES))].sort().values
     if len(candidates) > CANDIDATES:
         candidates = candidates[torch.linspace(0, len(candidates) - 1, CANDIDATES).long()]
     candidates = torch.cat([values.min()[None], candidates]).unique()
     cells = torch.searchsorted(candidates, values, right=True) - 1  # the last candidate not above the score
-    inside = membership[counted]
     rates = []
-    for side, name in ((inside, "members"), (~inside, "non-members")):
-        if not bool(side.any()):
-            raise ValueError(f"0 {name} of {len(side)} counted: allowed are one or more")
+    for side in (inside, ~inside):
         counts = torch.bincount(cells[side], minlength=len(candidates)).double()
         rates.append(counts.flip(0).cumsum(0).flip(0) / counts.sum())
     return float(candidates[(rates[0] - rates[1]).argmax()])

@@ -95,6 +95,10 @@ class Knowledge:
                 f"shrinkage {shrinkage!r}: the covariance of {self.count} images has rank {rank} in {d} "
                 "dimensions, so no inverse; allowed are numbers above 0, up to 1"
             )
+        if not self.values.max() > 0:
+            raise ValueError(
+                f"shrinkage {shrinkage!r}: the {self.count} images do not differ within their classes"
+            )
         return Whitening(self.basis, self.values, 1 / ((1 - s) * self.values + s * self.values.mean()), s)
 
 
@@ -226,6 +230,9 @@ def class_means(
     for c in range(classes):
         rows = (labels == c).nonzero()[:, 0]
         members = membership[:, rows.cpu()].to(images)
+        if not bool((members.sum(1) > 0).all()):
+            half = int((members.sum(1) == 0).nonzero()[0])
+            raise ValueError(f"membership: half {half} has 0 members of class {c}; allowed are one or more")
         means[:, c] = members @ images[rows] / members.sum(1, keepdim=True)
     return means
 

@@ -40,6 +40,11 @@ class Interval(NamedTuple):
         return f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
 
 
+def _check(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
+
+
 @entrance
 def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean of independent values and its interval (Student's t); not a number of no values.
@@ -47,7 +52,10 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     >>> round(mean([1.0, 2.0, 3.0]).half, 3)
     2.484
     """
+    _check(confidence)
     values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"values {values.shape}: allowed are numbers in a row")
     if len(values) == 0:
         return Interval(np.nan, np.nan, np.nan)
     middle = float(values.mean())
@@ -59,6 +67,7 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
 @entrance
 def difference(values: Sequence[float], base: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return mean(values) - mean(base) and its interval (Welch's t); not a number of fewer than two."""
+    _check(confidence)
     if min(len(values), len(base)) < 2:
         return Interval(np.nan, np.nan, np.nan)
     welch = stats.ttest_ind(values, base, equal_var=False)
@@ -80,6 +89,7 @@ def rate(count: int, trials: int, confidence: float = 0.95) -> Interval:
         raise ValueError(
             f"{count} of {trials} trials: allowed are one trial or more, and no more hits than that"
         )
+    _check(confidence)
     ends = stats.binomtest(int(count), int(trials)).proportion_ci(confidence, method="exact")
     return Interval(count / trials, float(ends.low), float(ends.high))
 
@@ -95,6 +105,7 @@ def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[
     >>> print(f"{difference.value:.2f} +- {difference.half:.3f}, p = {p_value:.6f}")
     0.30 +- 0.141, p = 0.000032
     """
+    _check(confidence)
     half = np.hypot(one.half, other.half)
     if not half > 0:
         raise ValueError(f"intervals {one} and {other}: allowed are intervals of which one has a length")

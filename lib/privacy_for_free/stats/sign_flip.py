@@ -21,6 +21,8 @@ def p_value(values: np.ndarray, seed: int = 0) -> float:
     >>> p_value(np.array([1.0, 2.0, 3.0]))
     0.25
     """
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"values {values.shape}: allowed are one or more, in a row")
     if not values.any():
         return 1.0
     outcome = stats.permutation_test(

@@ -112,6 +112,8 @@ def last_step(x: Sequence[float], y: Sequence[float]) -> float:
     0.222
     """
     u, v = (np.log(_positive(name, values)) for name, values in (("x", x), ("y", y)))
+    if len(u) != len(v) or len(np.unique(u)) < 2 or np.sort(u)[-1] == np.sort(u)[-2]:
+        raise ValueError(f"{len(u)} x for {len(v)} y: allowed are as many, of which two largest x differ")
     order = np.argsort(u)[-2:]
     return float(np.diff(v[order])[0] / np.diff(u[order])[0])
 

@@ -96,3 +96,14 @@ def test_metrics_are_known_by_name():
     with pytest.raises(ValueError, match="metric 'emd': known are l2, ssim, lpips_alex, lpips_vgg"):
         image_distance.build("emd")
     assert [image_distance.build(name).name for name in ("l2", "ssim")] == ["l2", "ssim"]
+
+
+@pytest.mark.parametrize("name", ["l2", "ssim"])
+def test_k3_images_of_another_range_are_refused_with_theirs(name):
+    x = torch.rand((2, 1, 12, 12))
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = 0, 1
+    with pytest.raises(ValueError, match="x from -1 to 1: allowed are floats from 0 to 1"):  # case 27
+        distance(image_distance.build(name), 2 * x - 1, x)
+    with pytest.raises(ValueError, match="y from 0 to 255: allowed are floats from 0 to 1"):
+        distance(image_distance.build(name), x, 255 * x)
+    assert distance(image_distance.build(name), x, x + 5e-7).max() < 1e-4

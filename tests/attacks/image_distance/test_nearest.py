@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -135,3 +136,13 @@ def test_groups_are_of_equal_size_with_and_without_the_initial_images(pool, subs
     assert torch.equal(member, some)
     assert torch.equal(other, spared)
     assert alone.all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_k3_a_candidate_that_is_no_number_is_named(value):
+    images = torch.rand((3, 1, 12, 12), generator=generator(0, "k3"))
+    spoilt = images.clone()
+    spoilt[2] = value
+    everything, owner = torch.ones((1, 1, 3), dtype=torch.bool), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"candidates: (nan|inf) at \(2, 0, 0, 0\)"):  # case 29
+        nearest.nearest(image_distance.build("l2"), images, spoilt, everything, owner)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 
 NETS = {"lpips_alex": "alexnet", "lpips_vgg": "vgg16"}
@@ -115,6 +116,7 @@ class Lpips:
 @entrance
 def load(name: str, device: torch.device | str = "cpu") -> Lpips:
     """Return "lpips_alex" or "lpips_vgg" on a device; errors are those of `weights`."""
+    validate.one_of("metric", name, NETS)
     return Lpips(name, {key: value.to(device) for key, value in weights(NETS[name]).items()})
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, checked
+from privacy_for_free.core import plain, validate
 from privacy_for_free.core.entrance import SHOWN, entrance
 from privacy_for_free.core.randomness import generator
 
@@ -55,11 +56,20 @@ def nearest(
     ValueError for shapes that do not fit, and where an owner is allowed no candidate of a group.
     """
     G, M, N = len(allowed), len(images), len(candidates)
-    if allowed.shape != (G, allowed.shape[1], N) or owner.shape != (M,) or N == 0:
+    fits = allowed.dim() == 3 and allowed.dtype == torch.bool and allowed.shape[2] == N > 0
+    if not fits or owner.shape != (M,) or images.shape[1:] != candidates.shape[1:]:
         raise ValueError(
-            f"{M} images of {tuple(owner.shape)} owners, {N} candidates, allowed {tuple(allowed.shape)}: "
-            "they have to be M, M, N, and groups x owners x N"
+            f"images {tuple(images.shape)}, owner {tuple(owner.shape)}, "
+            f"candidates {tuple(candidates.shape)}, "
+            f"allowed {allowed.dtype} {tuple(allowed.shape)}: they have to be "
+            "M x C x H x W, M, N x C x H x W, "
+            "and bool, groups x owners x N"
         )
+    if owner.dtype != torch.int64 or (M and not 0 <= int(owner.min()) <= int(owner.max()) < allowed.shape[1]):
+        raise ValueError(f"owner {owner.dtype}: allowed are whole numbers from 0 to {allowed.shape[1] - 1}")
+    if images.dtype != candidates.dtype:
+        raise ValueError(f"candidates {candidates.dtype}: allowed is the dtype of the images, {images.dtype}")
+    validate.whole("memory", memory, 1)
     if not bool(allowed.any(2).all()):
         g, k = (~allowed.any(2)).nonzero()[0].tolist()
         raise ValueError(f"group {g} allows owner {k} no candidate")
@@ -73,6 +83,11 @@ def nearest(
         for rows in torch.arange(M, device=images.device).split(CHUNK):
             embedded = metric.embed(images[rows])
             distances = metric.matrix(embedded, known)
+            if bool(distances.isnan().any()):
+                candidate = start + int(distances.isnan().nonzero()[0, 1])
+                raise ValueError(
+                    f"metric {metric.name}: the distance to candidate {candidate} is not a number"
+                )
             for g in range(G):
                 usable = allowed[g, owner[rows], start : start + size]
                 chosen, distance = _nearest_usable(metric, embedded, known, distances, usable)
@@ -179,6 +194,11 @@ def search(
 
     ValueError as for `nearest`. Images of all releases share a search: candidates are embedded once.
     """
+    if not releases:
+        raise ValueError("releases of none: allowed are one or more")
+    for release in releases:
+        for step, shots in release.moments.items():
+            plain.tensor(f"images of {release.method} at {step}", shots, SHOWN)
     parts: dict[tuple[Release, int], list[Neighbours]] = {
         (release, step): [] for release in releases for step in release.moments
     }
