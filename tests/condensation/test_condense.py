@@ -195,7 +195,7 @@ def test_dm_takes_its_features_from_a_network_that_is_given():
         ),
         (torch.full((1, 2, 2), 40), "start torch.int64 .*: allowed are int64 from 0 to 39"),
         (torch.full((1, 2, 2), -1), "start torch.int64 .*: allowed are int64 from 0 to 39"),
-        (torch.full((1, 2, 2, 1, 28, 28), torch.nan), "start torch.float32 .*: allowed are finite"),
+        (torch.full((1, 2, 2, 1, 28, 28), torch.nan), r"start: nan at .*; allowed are finite"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(start, message):
@@ -234,7 +234,7 @@ def test_data_in_their_places_or_by_name():
     ("places", "options", "message"),
     [
         (lambda x, y: (x, y, None, RandomSubset()), {}, "4 arguments in their places"),
-        (lambda x, y: (x, y), {"images": 1}, "2 arguments in their places"),
+        (lambda x, y: (x, y), {"images": torch.zeros(4, 1, 28, 28)}, "2 arguments in their places"),
         (lambda x, y: ("dm", x, y), {"method": KIP()}, "method 'dm' and method KIP"),
         (lambda x, y: (x,), {}, "images or labels None"),
         (lambda x, y: (x, y), {"method": KIP(), "network": ConvNet(1, 28, 2)}, "network for method 'kip'"),

@@ -262,7 +262,13 @@ def test_divergence_is_an_error_that_says_what_to_try():
         condense(some_problem(), parameters)
 
 
-@pytest.mark.skipif(not compiling.available(), reason="no compiler on this machine")
+@pytest.fixture
+def compiler():
+    if not compiling.available():
+        pytest.skip("no compiler on this machine")
+
+
+@pytest.mark.usefixtures("compiler")
 def test_compiled_and_plain_agree():
     problem = some_problem(ipc=1, sets=1)
     parameters = replace(DC, iterations=1, depth=1, inner_loop=1)

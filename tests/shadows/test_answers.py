@@ -1,10 +1,17 @@
 """Trained shadows and their answers: the same bits however the work is shared, and when it was cut off."""
 
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
 from privacy_for_free import shadows
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
+from privacy_for_free.core import checkpoint
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.nets import networks, training
 from privacy_for_free.nets.schedule import Schedule
@@ -168,3 +175,107 @@ def test_saved_answers_are_gathered_without_work(tmp_path):
     found = shadows.gather(nothing, range(4), checkpoint=path, key="k")
     assert torch.equal(found.confidences, whole.confidences)
     assert found.seconds >= whole.seconds
+
+
+SCRIPT = """
+import torch
+from privacy_for_free import shadows
+from privacy_for_free.nets import networks
+from privacy_for_free.nets.schedule import Schedule
+from privacy_for_free.shadows import answers
+
+answers.MINIMUM_WORK = 1
+answers.devices.usable_cores = lambda: 2
+pool = shadows.draw(torch.zeros(16, 1, 8, 8), torch.arange(16) % 2, 8, 2, 0)
+network = networks.build("mlp", (1, 8, 8), 2, 4)
+try:
+    print(len(list(shadows.confidences(network, pool, None, Schedule(epochs=1), 0, range(2)))))
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_k5_a_script_without_a_guard_is_told_to_have_one(tmp_path):  # case 48
+    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    ran = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith(
+        "workers 2: a process ended before its work. Guard the script with `if __name__"
+    )
+    assert "or pass workers=1" in ran.stdout
+    assert ran.stdout.count("\n") == 1
+    assert ran.stderr == ""
+
+
+def test_k5_a_script_that_cannot_be_imported_stays_in_its_process(tmp_path):  # case 48
+    ran = subprocess.run([sys.executable, "-"], input=SCRIPT, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("2\n", "")
+
+
+def test_k1_the_number_of_threads_and_the_variables_are_the_callers_while_answers_come(pool):
+    before, variables = torch.get_num_threads(), dict(os.environ)
+    try:
+        found = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            for confidence, _ in shadows.confidences(NETWORK, pool, None, SCHEDULE, 3, [2], workers=1):
+                assert torch.get_num_threads() == threads
+                assert dict(os.environ) == variables
+                found.append(confidence)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("state", [torch.no_grad, torch.inference_mode])
+def test_k1_a_state_of_the_caller_changes_no_bit(pool, state):  # case 7
+    wanted, _ = answers(pool, None, [2], workers=1)
+    with state():
+        found = shadows.train_and_ask(NETWORK, pool, None, SCHEDULE, 3, [2])
+    assert torch.equal(found.confidences, wanted)
+
+
+def test_k2_numbers_of_numpy_and_paths_as_text(pool, tmp_path):  # cases 9 and 11
+    wanted, _ = answers(pool, None, [2, 4], workers=1)
+    given = (NETWORK, pool, None, SCHEDULE, np.int64(3), np.array([2, 4]))
+    path = tmp_path / "answers"
+    found = shadows.train_and_ask(*given, checkpoint=str(path), key="k", workers=np.int64(1))
+    assert torch.equal(found.confidences, wanted)
+    assert path.exists()
+
+
+def test_k9_a_checkpoint_is_held_by_one_gathering_at_a_time(tmp_path):  # case 15
+    path, asked = tmp_path / "answers", []
+
+    def noted(names):
+        asked.append(list(names))
+        yield from saying(names)
+
+    message = f"{path}: another process is running this; nothing was run"
+    with checkpoint.held(path), pytest.raises(CheckpointError, match=re.escape(message)):
+        shadows.gather(noted, range(4), checkpoint=path, key="k")
+    assert asked == []
+    shadows.gather(noted, range(4), checkpoint=path, key="k")
+    assert os.listdir(tmp_path) == ["answers"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": [6]}, "names 6: allowed without sets are 0 to 5"),
+        ({"names": ["a"]}, r"names\[0\] 'a': allowed are whole numbers"),
+        ({"workers": 0}, "workers 0: allowed are whole numbers from 1 up"),
+        ({"workers": "2"}, "workers '2': allowed are whole numbers"),
+        ({"sets": [(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2)] * 2}, "sets: 2 for 1 names"),
+        ({"queries": "identity"}, "queries 'identity': known are identity, flip, one or more, in a tuple"),
+    ],
+)
+def test_k2_what_does_not_fit_is_one_refusal(pool, options, message):
+    given = {"sets": None, "names": [0]} | options
+    with pytest.raises(ValueError, match=message):
+        answers(pool, **given)
+
+
+def test_k2_a_gathering_of_no_names_is_refused():
+    with pytest.raises(ValueError, match=r"names .*: allowed are one or more"):
+        shadows.gather(saying, [])

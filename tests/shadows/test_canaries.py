@@ -50,3 +50,14 @@ def test_the_start_takes_planted_members_first(drawn, ipc):
             assert (planted.pool.labels[chosen] == c).all()
             candidates = planted.pool.membership[k] & (planted.pool.labels == c) & (planted.kinds > 0)
             assert int((planted.kinds[chosen] > 0).sum()) == min(ipc, int(candidates.sum()))
+
+
+@pytest.mark.parametrize("planted", [-1, 21, 10**12, "4", 2.0])
+def test_k3_more_canaries_than_there_are_images_are_refused(drawn, planted):
+    with pytest.raises(ValueError, match=f"planted {planted!r}: allowed are whole numbers"):
+        plant(drawn, planted, 5)
+
+
+def test_k3_a_start_of_more_members_than_there_are_is_refused(drawn):
+    with pytest.raises(ValueError, match="ipc 21: allowed are whole numbers from 1 to 20"):
+        canary_start(plant(drawn, 4, 5), 21, 0)

@@ -50,3 +50,7 @@ def test_what_does_not_fit_is_refused(pool):
         shadows.release(pool, "gan", "real", 2, None, 0)
     with pytest.raises(ValueError, match="ipc 21: set 0 holds 20 images of class 0"):
         shadows.release(pool, "dm", "real", 21, SETTINGS, 0)
+    with pytest.raises(ValueError, match="names 6: allowed are whole numbers from 0 to 5"):
+        shadows.release(pool, "random_subset", "real", 2, None, 0, names=[6])
+    with pytest.raises(ValueError, match="parameters 3: allowed are settings of a method, or None"):
+        shadows.release(pool, "dm", "real", 2, 3, 0)
