@@ -111,7 +111,7 @@ def condense(problem: Problem, parameters: DM, run: Run | None = None) -> Conden
         optimiser.step()
         return losses
 
-    with networks.steady_threads(matcher.network, images):
+    with networks.steady_threads(matcher.network, images.dtype, images.device):
         outcome = descend(
             "dm", problem, parameters, run or Run(), images, optimiser, step, parameters.iterations
         )

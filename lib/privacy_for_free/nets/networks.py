@@ -295,11 +295,15 @@ def build(kind: str, image_shape: tuple[int, int, int], classes: int, width: int
     return KINDS[kind](channels, height, classes, width)
 
 
-def steady_threads(network: Network, images: torch.Tensor) -> AbstractContextManager[None]:
+def steady_threads(
+    network: Network, dtype: torch.dtype, device: torch.device
+) -> AbstractContextManager[None]:
     """Apply a network with `devices.threads()` threads, where their number would change a result.
 
+    dtype, device   of the images
+
     A ConvNet's features of float32 images, and their gradient in the images, are the same bits with any
-    number: each sum is made by one thread. So it may have all of the caller's. Inner: called per step.
+    number: each sum is made by one thread. So it may have all of the caller's.
     """
-    free = isinstance(network, ConvNet) and images.dtype == torch.float32
-    return nullcontext() if free else devices.steady_threads(images.device)
+    free = isinstance(network, ConvNet) and dtype == torch.float32
+    return nullcontext() if free else devices.steady_threads(device)

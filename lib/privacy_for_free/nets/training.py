@@ -241,7 +241,7 @@ def _apply(
     parts = _split(images, min(_chunk(network, images), len(images)), 0)
     layout = _layout(compile)
     parameters = {key: _arranged(value, layout) for key, value in parameters.items()}
-    with networks.steady_threads(network, images):
+    with networks.steady_threads(network, images.dtype, images.device):
         values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
     return torch.cat(values)[: len(images)]
 
