@@ -133,3 +133,11 @@ def test_matched_noise_has_the_mean_and_spread_of_its_own_members():
 def test_counts_of_classes():
     labels, membership = torch.tensor([0, 1, 1, 2]), torch.tensor([[1, 1, 0, 1], [0, 1, 1, 0]]).bool()
     assert class_counts(labels, membership, 4).tolist() == [[1, 1, 1, 0], [0, 2, 0, 0]]
+
+
+def test_k11_the_seed_is_not_in_what_is_printed():
+    problem = Problem.of(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2, None, 1, "noise", seed=918273645)
+    assert "918273645" not in repr(problem)
+    fresh = {Problem.of(problem.images, problem.labels, None, 1, "noise").seed for _ in range(3)}
+    assert len(fresh) == 3
+    assert all(seed < 2**62 for seed in fresh)

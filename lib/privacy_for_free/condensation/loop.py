@@ -50,7 +50,8 @@ class Run:
 
 def fingerprint(method: str, problem: Problem, parameters: object) -> str:
     """Return a digest of what determines a run: data, membership, parameters, seed, torch's version."""
-    digest = hashlib.sha256(f"{method}\n{problem!r}\n{parameters!r}\n{torch.__version__}".encode())
+    about = f"{method}\n{problem!r} {problem.seed}\n{parameters!r}\n{torch.__version__}"
+    digest = hashlib.sha256(about.encode())
     given = [] if problem.start is None else [problem.start]
     for tensor in (problem.images, problem.labels, problem.membership, *given):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())

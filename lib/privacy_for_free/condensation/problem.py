@@ -44,7 +44,7 @@ class Problem:
     classes: int
     ipc: int
     init: str
-    seed: int
+    seed: int = field(repr=False)  # may be secret
     names: tuple[int, ...]
     start: torch.Tensor | None = field(repr=False, default=None)
     network: Network | None = None
@@ -255,6 +255,8 @@ def _given_start(problem: Problem, start: torch.Tensor) -> tuple[torch.Tensor, t
 
 def _check_counts(problem: Problem) -> None:
     """Refuse classes of which a set has no images, or fewer than it is to start from, and sizes beyond it."""
+    name = f"ipc {problem.ipc}: images"
+    devices.check_size(name, problem.shape, problem.images.dtype, problem.images.device)
     counts = class_counts(problem.labels, problem.membership, problem.classes)
     if int(counts.min()) == 0:
         k, c = (counts == 0).nonzero()[0].tolist()
@@ -268,8 +270,6 @@ def _check_counts(problem: Problem) -> None:
             f"ipc {problem.ipc}: set {k} holds {int(counts[k, c])} images of class {c}, allowed is at most "
             "that many"
         )
-    name = f"ipc {problem.ipc}: images"
-    devices.check_size(name, problem.shape, problem.images.dtype, problem.images.device)
 
 
 def _check_start(problem: Problem, start: torch.Tensor) -> None:
