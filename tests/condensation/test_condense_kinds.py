@@ -11,6 +11,7 @@ from privacy_for_free.condensation.gan import GAN, generate
 from privacy_for_free.condensation.gradient_matching import GradientMatching
 from privacy_for_free.condensation.problem import class_counts, hard_labels
 from privacy_for_free.core.randomness import generator
+from privacy_for_free.nets import networks
 
 SMALL = {"iterations": 2, "batch_real": 6, "width": 4}
 SETTINGS = {
@@ -235,6 +236,44 @@ def test_k4_more_images_than_the_memory_holds_are_refused():
         hard_labels(1, 2, 10**12)
     with pytest.raises(ValueError, match="device 'nonsense': allowed are cpu"):
         hard_labels(1, 2, 1, "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: DM(learning_rate=1e300),
+            r"learning_rate 1e\+300: allowed are numbers above 0, up to 3.4e\+38",
+        ),
+        (lambda: GAN(learning_rate=1e300), r"learning_rate 1e\+300: allowed are numbers above 0, up to"),
+        (
+            lambda: GradientMatching(network_learning_rate=1e300),
+            r"network_learning_rate 1e\+300: allowed are",
+        ),
+        (
+            lambda: DM(memory_mib=2**70),
+            "memory_mib 1180591620717411303424: allowed are whole numbers from 1 to",
+        ),
+        (lambda: KIP(batch_targets=2**70), "batch_targets 1180591620717411303424: allowed are whole numbers"),
+        (lambda: GAN(batch=10**9), "batch 1000000000: allowed are whole numbers from 2 to"),
+        (lambda: GradientMatching(chunk=10**9), "chunk 1000000000: allowed are whole numbers from 1 to"),
+        (lambda: GradientMatching(batch_train=2**70), "batch_train 1180591620717411303424: allowed are"),
+        (lambda: DM(extractor="vit"), "extractor 'vit': known are convnet, mlp, linear"),
+        (lambda: GradientMatching(network="vit"), "network 'vit': known are convnet, mlp, linear"),
+        (lambda: DM(augmentation="blur"), "augmentation 'blur': known are"),
+        (
+            lambda: run("dm", parameters=DM(iterations=1, width=2**20)),
+            "network width: weights of shape .* GiB",
+        ),
+        (
+            lambda: run("dm", network=networks.MLP(3, 4, 2)),
+            r"network MLP.*: allowed are .* images of \(3, 8, 8\)",
+        ),
+    ],
+)
+def test_k4_what_no_memory_and_no_number_holds_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("classes", [3, 7])

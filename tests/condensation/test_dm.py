@@ -244,7 +244,7 @@ def test_a_diverging_run_stops_with_step_and_advice():
     with pytest.raises(
         DivergenceError, match=r"dm: step \d+: the loss of set [01] is (nan|inf).*learning rate"
     ):
-        dm.condense(case, dataclasses.replace(SMALL, learning_rate=1e200, extractor="linear", iterations=50))
+        dm.condense(case, dataclasses.replace(SMALL, learning_rate=1e38, extractor="linear", iterations=50))
 
 
 @given(

@@ -129,7 +129,7 @@ def test_only_members_are_looked_at():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch": 1}, "batch 1: allowed are whole numbers from 2 up"),
+        ({"batch": 1}, "batch 1: allowed are whole numbers from 2 to"),
         ({"steps": -1}, "steps -1: allowed are whole numbers from 0 up"),
         ({"learning_rate": 0.0}, r"learning_rate 0.0: allowed are finite numbers above 0"),
         ({"beta": 1.0}, r"beta 1.0: allowed are numbers from 0, below 1"),

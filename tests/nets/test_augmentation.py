@@ -210,7 +210,7 @@ def test_digits_are_not_flipped():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="'blur' in 'crop_blur': known are color, crop"):
+    with pytest.raises(ValueError, match="strategy 'crop_blur', augmentation 'blur': known are color, crop"):
         draw("crop_blur", 1, generator(0, "bad"))
     with pytest.raises(ValueError, match="count 0"):
         draw("crop", 0, generator(0, "bad"))

@@ -262,7 +262,7 @@ def test_bad_sets_and_names_are_named():
     ("changes", "message"),
     [
         ({"epochs": -1}, "epochs -1: allowed are whole numbers from 0 up"),
-        ({"batch": 0}, "batch 0: allowed are whole numbers from 1 up"),
+        ({"batch": 0}, "batch 0: allowed are whole numbers from 1 to"),
         ({"drop": 0.5}, "drop 0.5"),
         ({"learning_rate": 0.0}, "learning_rate 0.0: allowed are finite numbers above 0"),
         ({"momentum": 1.0}, "momentum 1.0"),

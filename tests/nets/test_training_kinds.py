@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.nets import networks, training
+from privacy_for_free.nets import augmentation, networks, training
 from privacy_for_free.nets.schedule import Schedule
 
 NETWORK = networks.build("convnet", (3, 8, 8), 2, 4)
@@ -108,6 +108,13 @@ def test_k2_whole_numbers_and_arrays_of_numpy_are_what_they_stand_for():  # case
         ),
         (lambda: networks.ConvNet(3, 8, 2, width=10**9), "ConvNet width 1000000000: allowed are whole"),
         (lambda: networks.Linear(3, 8, "2"), "classes '2': allowed are whole numbers"),
+        (lambda: Schedule(learning_rate=1e300), r"learning_rate 1e\+300: allowed are numbers above 0, up to"),
+        (lambda: Schedule(weight_decay=1e300), r"weight_decay 1e\+300: allowed are numbers above 0, up to"),
+        (lambda: Schedule(batch=2**70), "batch 1180591620717411303424: allowed are whole numbers from 1 to"),
+        (
+            lambda: augmentation.draw("flip", 10**15, generator(0, "draw")),
+            r"count of shape \(10+, 3\): .* GiB; allowed are the .* GiB of this machine's cpu",
+        ),
         (lambda: Schedule(learning_rate="0.1"), "learning_rate '0.1': allowed are numbers"),
     ],
 )

@@ -22,6 +22,15 @@ def test_halves_are_balanced_and_say_where_images_come_from(pool, training_set):
             pool.first(wrong)
 
 
+def test_k1_a_pool_is_its_own(pool):
+    given = [getattr(pool, name).clone() for name in ("images", "labels", "membership", "indices")]
+    made = shadows.Pool(*given, 2)
+    for value in given:
+        value.zero_()
+    for name in ("images", "labels", "membership", "indices"):
+        assert torch.equal(getattr(made, name), getattr(pool, name))
+
+
 def test_what_a_set_started_from(pool):
     initial = torch.tensor([[[0, 7], [-1, 3]]]).expand(6, 2, 2)
     started = shadows.in_initialisation(pool, initial)

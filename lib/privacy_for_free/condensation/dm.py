@@ -33,6 +33,7 @@ from privacy_for_free.core import validate
 from privacy_for_free.core.compiling import compiled
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.nets.schedule import MANY, check_rate
 
 MEBIBYTE = 2**20
 ROWS = 8  # mask rows are padded to a multiple: one row alone would take another routine and other roundings
@@ -70,12 +71,11 @@ class DM:
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
         validate.whole("iterations", self.iterations)
-        validate.positive("learning_rate", self.learning_rate)
+        check_rate("learning_rate", self.learning_rate)
         validate.fraction("momentum", self.momentum)
-        validate.whole("batch_real", self.batch_real, 1)
-        for name in ("pool_batch", "memory_mib"):
+        for name in ("batch_real", "pool_batch", "memory_mib"):
             if getattr(self, name) is not None:
-                validate.whole(name, getattr(self, name), 1)
+                validate.whole(name, getattr(self, name), 1, MANY)
         validate.one_of("extractor", self.extractor, networks.KINDS)
         validate.whole("width", self.width, 1, networks.LARGEST)
         augmentation.kinds(self.augmentation)

@@ -25,6 +25,7 @@ from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.nets import networks
 from privacy_for_free.nets.networks import Weights
+from privacy_for_free.nets.schedule import check_rate
 
 
 @entrance
@@ -51,10 +52,10 @@ class GAN:
     def __post_init__(self) -> None:
         """Refuse values no training can have."""
         validate.whole("steps", self.steps)
-        validate.whole("batch", self.batch, 2)
+        validate.whole("batch", self.batch, 2, networks.LARGEST)
         for name in ("code", "width", "discriminator_width"):
             validate.whole(name, getattr(self, name), 1, networks.LARGEST)
-        validate.positive("learning_rate", self.learning_rate)
+        check_rate("learning_rate", self.learning_rate)
         validate.fraction("beta", self.beta)
 
     initialisations = ("noise",)

@@ -30,6 +30,7 @@ from privacy_for_free.core.compiling import compiled
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.augmentation import STRATEGY, Strength
+from privacy_for_free.nets.schedule import MANY, check_rate
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 ROWS = 8  # weights are applied in blocks of this many sets, so that one set is summed as one of many is
@@ -75,16 +76,15 @@ class GradientMatching:
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
         validate.whole("iterations", self.iterations)
-        validate.whole("batch_real", self.batch_real, 1)
-        validate.whole("batch_train", self.batch_train, 1)
+        batches = (("batch_real", 1, MANY), ("batch_train", 1, MANY), ("chunk", 1, networks.LARGEST))
         layers = (("width", 1, networks.LARGEST), ("depth", 1, networks.LARGEST))
-        counts = (("outer_loop", 1, None), ("inner_loop", 0, None), ("chunk", 1, None))
-        for name, least, most in (*counts, *layers):
+        counts = (("outer_loop", 1, None), ("inner_loop", 0, None))
+        for name, least, most in (*batches, *counts, *layers):
             if getattr(self, name) is not None:
                 validate.whole(name, getattr(self, name), least, most)
         validate.one_of("network", self.network, networks.KINDS)
-        validate.positive("learning_rate", self.learning_rate)
-        validate.positive("network_learning_rate", self.network_learning_rate)
+        check_rate("learning_rate", self.learning_rate)
+        check_rate("network_learning_rate", self.network_learning_rate)
         validate.fraction("momentum", self.momentum)
         augmentation.kinds(self.augmentation)
 

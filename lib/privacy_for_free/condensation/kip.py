@@ -27,6 +27,7 @@ from privacy_for_free.core.compiling import compiled
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
 from privacy_for_free.nets.networks import check_labels
+from privacy_for_free.nets.schedule import MANY
 
 LABELS = ("fixed", "learnt", "solve")
 
@@ -67,8 +68,8 @@ class KIP:
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what is out of range."""
         validate.whole("iterations", self.iterations)
-        validate.whole("batch_targets", self.batch_targets, 1)
-        validate.whole("memory", self.memory, 1)
+        validate.whole("batch_targets", self.batch_targets, 1, MANY)
+        validate.whole("memory", self.memory, 1, MANY)
         validate.positive("learning_rate", self.learning_rate)
         validate.positive("ridge", self.ridge)
         validate.one_of("labels", self.labels, LABELS)

@@ -82,6 +82,11 @@ class Problem:
             raise ValueError(f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64")
         if network is not None and not hasattr(network, "features"):
             raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
+        shape = (getattr(network, "channels", images.shape[1]), getattr(network, "size", images.shape[2]))
+        if shape != images.shape[1:3]:
+            raise ValueError(
+                f"network {network!r}: allowed are networks for images of {tuple(images.shape[1:])}"
+            )
         classes = number_of_classes(labels, classes)
         if membership is None:
             membership = torch.ones((1, len(labels)), dtype=torch.bool, device=labels.device)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.nn.functional import affine_grid, grid_sample, pad
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 
 KINDS = ("color", "crop", "cutout", "flip", "scale", "rotate")
@@ -88,12 +88,12 @@ def kinds(strategy: str) -> tuple[str, ...]:
     ('crop', 'flip')
     >>> kinds("crop_blur")
     Traceback (most recent call last):
-    ValueError: augmentation 'blur' in 'crop_blur': known are color, crop, cutout, flip, scale, rotate
+    ValueError: strategy 'crop_blur', augmentation 'blur': known are color, crop, cutout, flip, scale, rotate
     """
     names = tuple(strategy.split("_")) if strategy else ()
     for name in names:
         if name not in KINDS:
-            raise ValueError(f"augmentation {name!r} in {strategy!r}: known are {', '.join(KINDS)}")
+            raise ValueError(f"strategy {strategy!r}, augmentation {name!r}: known are {', '.join(KINDS)}")
     return names
 
 
@@ -124,12 +124,13 @@ def draw(
     """Draw one kind of the strategy, each equally likely, and its parameters for `count` images.
 
     Parameters live on the generator's device. A strategy of "" or a strength of factor 0 gives the identity.
-    ValueError for an unknown kind or a count below 1.
+    ValueError for an unknown kind, a count below 1, and one beyond the memory.
     """
     names = kinds(strategy)
     strength = strength or Strength()
     validate.whole("count", count, 1)
     device = generator.device
+    devices.check_size("count", (count, 3), torch.float64, device)
     if not names or strength.factor == 0:
         return Transform("identity", torch.zeros((1, 3), dtype=torch.float64, device=device), strength)
     index = int(torch.randint(len(names), (), generator=generator, device=device))

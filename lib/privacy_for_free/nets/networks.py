@@ -55,6 +55,7 @@ def _uniform(
 ) -> torch.Tensor:
     """Draw U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for convolutions and linear layers."""
     bound = 1 / math.sqrt(fan_in)
+    devices.check_size("network width: weights", shape, dtype, generator.device)
     values = torch.rand(shape, generator=generator, dtype=dtype, device=generator.device)
     return values.mul_(2 * bound).sub_(bound)
 
@@ -257,6 +258,7 @@ class Linear:
     ) -> Weights:
         """Draw theta, and a classifier on top of it unless told otherwise."""
         shape = (self.width, self.channels * self.size**2)
+        devices.check_size("network width: weights", shape, dtype, generator.device)
         theta = torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
         parameters = {"theta": theta / math.sqrt(self.width)}
         return parameters | (

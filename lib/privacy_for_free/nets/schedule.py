@@ -12,6 +12,15 @@ from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import augmentation
 
+MANY = 2**40  # more than any count of images or mebibytes
+LARGEST_RATE = 3.4e38  # a number of float32
+
+
+def check_rate(name: str, value: float) -> None:
+    """Refuse what no optimiser of float32 parameters takes as a rate: not above 0, or beyond float32."""
+    if validate.positive(name, value) > LARGEST_RATE:
+        raise ValueError(f"{name} {value!r}: allowed are numbers above 0, up to {LARGEST_RATE}")
+
 
 @entrance
 @dataclass(frozen=True)
@@ -38,12 +47,13 @@ class Schedule:
     def __post_init__(self) -> None:
         """Refuse values no training can have."""
         validate.whole("epochs", self.epochs)
-        validate.whole("batch", self.batch, 1)
+        validate.whole("batch", self.batch, 1, MANY)
         if self.drop is not None:
             validate.whole("drop", self.drop)
-        validate.positive("learning_rate", self.learning_rate)
+        check_rate("learning_rate", self.learning_rate)
         validate.fraction("momentum", self.momentum)
-        validate.not_negative("weight_decay", self.weight_decay)
+        if validate.not_negative("weight_decay", self.weight_decay):
+            check_rate("weight_decay", self.weight_decay)
         augmentation.kinds(self.augmentation)
 
     @classmethod

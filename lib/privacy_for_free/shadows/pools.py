@@ -1,5 +1,6 @@
 """The attacker's pool of images, and the halves of it that are members."""
 
+import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -30,10 +31,12 @@ class Pool:
     classes: int
 
     def __post_init__(self) -> None:
-        """Refuse images that are no floats, and labels beyond the classes."""
+        """Refuse images that are no floats, and labels beyond the classes; keep tensors of its own."""
         if not self.images.is_floating_point():
             raise ValueError(f"images {self.images.dtype}: allowed are float32 or float64")
         validate.whole("classes", self.classes, int(self.labels.max()) + 1)
+        for name in ("images", "labels", "membership", "indices"):
+            object.__setattr__(self, name, getattr(self, name).clone())
 
     @property
     def shadows(self) -> int:
@@ -43,7 +46,9 @@ class Pool:
     def first(self, shadows: int) -> "Pool":
         """Return the pool with its first `shadows` halves only; ValueError where there are not so many."""
         shadows = validate.whole("shadows", shadows, 1, self.shadows)
-        return Pool(self.images, self.labels, self.membership[:shadows], self.indices, self.classes)
+        few = copy.copy(self)
+        object.__setattr__(few, "membership", self.membership[:shadows])
+        return few
 
 
 @entrance(shapes="images N C H W, labels N")
