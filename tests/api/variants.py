@@ -104,7 +104,6 @@ for _name, _bad in {"nan": torch.nan, "inf": torch.inf, "minus_inf": -torch.inf}
 HALF: dict[str, Form] = {"float16": torch.Tensor.half, "bfloat16": torch.Tensor.bfloat16}
 WHOLE: dict[str, Form] = {
     "numpy": np.int64,
-    "numpy_small": np.int16,
     "tensor": lambda value: torch.tensor(value),
 }
 NOT_WHOLE: dict[str, Form] = {

@@ -228,3 +228,10 @@ def test_a_function_that_keeps_its_results_is_one_too():
 
     assert kept(np.int64(2)) == kept(2) == 2
     assert calls == [2]
+
+
+def test_k1_what_is_made_of_tensors_does_not_lie_in_their_memory():
+    start = torch.ones(3)
+    made = Settings(start=start)
+    start[0] = 5.0
+    assert made.start.tolist() == [1, 1, 1]

@@ -23,6 +23,7 @@ Functions that entrances call in their inner loops are none: what they are given
 may be compiled, differentiated or vectorised. `ENTRANCES` holds all there are, by their full name.
 """
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -165,6 +166,10 @@ def _constructing(function: Callable, arguments: Arguments) -> Callable:
         with own_state():
             bound = arguments.plain(args, kwargs)
             function(*bound.args, **bound.kwargs)
+            made = bound.args[0]
+            if dataclasses.is_dataclass(made):
+                for field in dataclasses.fields(made):
+                    object.__setattr__(made, field.name, _parted(getattr(made, field.name), bound, first=1))
 
     return guarded
 
@@ -187,9 +192,12 @@ def _yielding(function: Callable, arguments: Arguments) -> Callable:
     return guarded
 
 
-def _parted(result: object, bound: inspect.BoundArguments) -> object:
-    """Return the result with nothing in it that has a history or lies in the memory of an argument."""
-    values = (*bound.args, *bound.kwargs.values())
+def _parted(result: object, bound: inspect.BoundArguments, first: int = 0) -> object:
+    """Return the result with nothing in it that has a history or lies in the memory of an argument.
+
+    The arguments are those from number `first` on: a new object itself is none.
+    """
+    values = (*bound.args[first:], *bound.kwargs.values())
     given = [span for value in values for found in plain.tensors_in(value) if (span := _span(found))]
 
     def own(value: object) -> object:

@@ -10,7 +10,7 @@ from privacy_for_free.condensation.loop import Run
 from privacy_for_free.condensation.problem import Condensed, Problem, hard_labels, initialise
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import CLASSES, entrance
-from privacy_for_free.private.accounting import Mechanism
+from privacy_for_free.private.accounting import MOST_STEPS, Mechanism
 from privacy_for_free.private.noisy_condensation.members import check, class_samples, labels_of, members_of
 from privacy_for_free.private.noisy_condensation.sums import BOUND_SHARE, noisy_sums, sampling_rate
 
@@ -76,6 +76,7 @@ class LDPDC:
 
         ValueError for a sample larger than the smallest class.
         """
+        validate.whole("ipc", ipc, 1, MOST_STEPS)
         return Mechanism(self.noise_multiplier, ipc, sampling_rate(self.sample, counts), self.adjacency)
 
     def condense(self, problem: Problem, run: Run | None = None) -> Condensed:

@@ -97,7 +97,6 @@ def condense_ndpdc(problem: Problem, parameters: NDPDC, run: Run | None = None) 
         return descend_on("ndpdc", problem, parameters, run, matcher.loss_and_gradient)
 
 
-@entrance(counts=CLASSES)
 class NoisyMatcher:
     """The loss of NDPDC and its gradient, step by step."""
 

@@ -196,7 +196,6 @@ class Extractors:
         return clip(self.raw(r, images) - self.centres[r], self.bound)
 
 
-@entrance(counts=CLASSES)
 class ReleasedMeans:
     """What `condense_one_release` releases, and the loss against it.
 
