@@ -8,7 +8,7 @@ CHECK = "a check that entrances make"
 LOSS = "differentiated, vectorised or compiled by its callers: keeps the history of its arguments"
 FILES = "reads or writes files: its arrays are the library's own"
 PART = "a part of an entrance, with what that has checked"
-METHOD = "called by the entrance of its room, and by `settings.condense`, with a checked problem"
+ORDER = "sums in the order of its arguments' layout, as records did before there were entrances"
 
 INNER = {
     "attacks.confidences.check": CHECK,
@@ -55,6 +55,7 @@ INNER = {
     "theory.langevin.network_loss": LOSS,
     "theory.langevin.reflect": STEP,
     "theory.linear.matching_loss": LOSS,
+    "theory.linear_case.exact": ORDER,
     "theory.stability.loss": LOSS,
     "theory.stability.gradient": STEP,
     "theory.stability.hessian": STEP,

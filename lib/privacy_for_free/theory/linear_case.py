@@ -126,7 +126,6 @@ class Minibatches:
         )
 
 
-@entrance
 def exact(check: str, expected: torch.Tensor, observed: torch.Tensor, scale: float | None = None) -> Row:
     """Return the row of an exact statement: the norms of two arrays and of their difference.
 
