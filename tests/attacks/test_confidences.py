@@ -41,7 +41,14 @@ def test_shapes_and_the_loss():
     )
 
 
-@pytest.mark.parametrize(("logits", "labels"), [((3, 1), (3,)), ((3, 5), (4,)), ((3, 5), (3, 1))])
-def test_bad_shapes(logits, labels):
-    with pytest.raises(ValueError, match="allowed are two classes or more"):
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        ((3, 1), (3,), r"logits \(3, 1\): allowed are ... x classes, two classes or more"),
+        ((3, 5), (4,), r"labels torch.int64 \(4,\): allowed is ..., with \(3,\) for ..., as of logits"),
+        ((3, 5), (3, 1), r"labels torch.int64 \(3, 1\): allowed is"),
+    ],
+)
+def test_bad_shapes(logits, labels, message):
+    with pytest.raises(ValueError, match=message):
         logit_scaled_confidence(torch.zeros(logits), torch.zeros(labels, dtype=torch.int64))

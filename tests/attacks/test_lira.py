@@ -159,11 +159,15 @@ def spoilt(position, value):
         (spoilt((7, 0), math.inf), {"online": False}, r"statistics: inf at \(7, 0\); allowed are finite"),
         (spoilt((slice(None), 3), None), {}, "example 3 is out of 0 of 8 models: allowed are 3 or more"),
         (spoilt((slice(0, 7), 3), None), {"online": False, "variance": "fixed"}, "example 3 is out of"),
-        (tuple(part[:2] for part in planted(8, 20)), {}, "2 models: allowed are 4 or more"),
+        (tuple(part[:2] for part in planted(8, 20)), {}, "membership of 2 models: allowed are 4 or more"),
         (planted(8, 20), {"variance": "shared"}, "variance 'shared': known are per_example, fixed"),
         (planted(8, 20), {"centre": "mode"}, "centre 'mode': known are mean, median"),
         ((planted(8, 20)[0], planted(8, 20)[1].float()), {}, r"membership .*torch.float32"),
-        ((planted(8, 20)[0][:, :5], planted(8, 20)[1]), {}, "statistics .8, 5. for membership .8, 20."),
+        (
+            (planted(8, 20)[0][:, :5], planted(8, 20)[1]),
+            {},
+            r"membership torch.bool \(8, 20\): allowed is K x N, with N = 5 as of statistics",
+        ),
     ],
 )
 def test_bad_input_is_named(case, options, message):

@@ -65,7 +65,7 @@ def test_released_class_means_give_the_analytic_roc():
     [
         ({1: torch.arange(29) % 2}, r"labels \(29,\)"),
         ({2: torch.zeros(3, 2, 4, 1, 5, 4)}, r"synthetic \(3, 2, 4, 1, 5, 4\)"),
-        ({1: torch.arange(30) % 3}, "labels: allowed are 0 to 1"),
+        ({1: torch.arange(30) % 3}, "labels up to 2: allowed are 0 to 1"),
     ],
 )
 def test_bad_shapes(changes, message):

@@ -83,9 +83,13 @@ def test_bootstrap_interval_is_wide_enough():
 @pytest.mark.parametrize(
     ("scores", "members", "message"),
     [
-        (torch.zeros(3), torch.ones(3, dtype=torch.bool), "3 members of 3: allowed are some, but not all"),
-        (torch.zeros(3), torch.zeros(3, dtype=torch.bool), "0 members of 3"),
-        (torch.zeros(3), torch.zeros(4, dtype=torch.bool), "allowed are a score and a bool"),
+        (torch.zeros(3), torch.ones(3, dtype=torch.bool), "members: 3 of 3: allowed are some, but not all"),
+        (torch.zeros(3), torch.zeros(3, dtype=torch.bool), "members: 0 of 3"),
+        (
+            torch.zeros(3),
+            torch.zeros(4, dtype=torch.bool),
+            r"members torch.bool \(4,\): allowed is ..., with \(3,\) for ..., as of scores",
+        ),
         (
             torch.tensor([0.0, math.nan]),
             torch.tensor([True, False]),

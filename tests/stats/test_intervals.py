@@ -59,9 +59,17 @@ def test_rates_at_the_ends():
     assert math.isclose(rate(0, 10).high, 1 - 0.025**0.1)
 
 
-@pytest.mark.parametrize(("count", "trials"), [(0, 0), (-1, 5), (6, 5)])
-def test_no_rate(count, trials):
-    with pytest.raises(ValueError, match=f"{count} of {trials} trials: allowed are one trial or more"):
+@pytest.mark.parametrize(
+    ("count", "trials", "message"),
+    [
+        (0, 0, "trials 0: allowed are whole numbers from 1"),
+        (-1, 5, "count -1: allowed are whole numbers from 0 to 5"),
+        (6, 5, "count 6: allowed are whole numbers from 0 to 5"),
+        (1, 2**70, f"trials {2**70}: allowed are whole numbers from 1 to {2**53}"),
+    ],
+)
+def test_k3_a_count_beyond_the_trials_is_no_rate(count, trials, message):
+    with pytest.raises(ValueError, match=message):
         rate(count, trials)
 
 

@@ -122,7 +122,7 @@ def test_the_interval_over_clusters_covers_what_it_should():
     ("x", "y", "labels", "message"),
     [
         (X, Y, {"confidence": 2}, "confidence 2: allowed are numbers between 0 and 1"),
-        (X, [1, 0, 3], {}, "y: allowed are finite numbers above 0"),
+        (X, [1, 0, 3], {}, "y 0.0: allowed are finite numbers above 0"),
         ([1, math.inf, 2], Y, {}, r"x\[1\] inf: allowed are finite numbers"),
         ([1, 2], [1, 2], {}, "x: an interval needs more distinct points"),
         ([1, 2, 2], [1, 1, 2], {}, "x: an interval needs more distinct points"),

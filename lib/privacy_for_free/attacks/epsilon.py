@@ -4,7 +4,7 @@ import math
 
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
-from privacy_for_free.stats.intervals import rate
+from privacy_for_free.stats.intervals import MOST_TRIALS, rate
 
 
 @entrance
@@ -24,12 +24,11 @@ def epsilon_lower_bound(
     must be independent and the threshold fixed beforehand: with one target and many examples, or many
     thresholds, the confidence is not what it says. ValueError for counts or a delta out of range.
     """
-    if not 0 <= delta < 1:
-        raise ValueError(f"delta {delta!r}: allowed are numbers from 0, below 1")
+    validate.fraction("delta", delta)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
     for name, trials in (("members", members), ("non_members", non_members)):
-        validate.whole(name, trials, 1)
+        validate.whole(name, trials, 1, MOST_TRIALS)
     validate.whole("true_positives", true_positives, 0, members)
     validate.whole("false_positives", false_positives, 0, non_members)
     # A two-sided interval of this level has (1 - confidence) / 2 on the side that is used.

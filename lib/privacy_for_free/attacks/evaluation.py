@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from privacy_for_free.attacks import lira, released_images, roc, threshold
 from privacy_for_free.attacks.confidences import MINIMUM_MODELS
 from privacy_for_free.core import plain, validate
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.entrance import CLASSES, MASK, entrance
 from privacy_for_free.stats.intervals import Interval
 
 Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -25,17 +25,17 @@ FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # fo
 MINIMUM_SIDE = 4  # models in, and out, per example: target and a shadow may go, two remain for a variance
 
 
-@entrance
+@entrance(shapes="statistics K N [queries], membership K N")
 def _loss(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Score by the loss, -log p = log(1 + exp(-phi)) of the logit-scaled confidence phi; queries averaged."""
     losses = softplus(-statistics.double())
     return threshold.scores(losses if losses.dim() == 2 else losses.mean(2), membership)
 
 
-@entrance
+@entrance(shapes="statistics K N, membership K N")
 def _raw(statistics: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
     """Take the statistic for the score."""
-    return threshold.scores(-statistics, membership)
+    return threshold.scores(-statistics.double(), membership)
 
 
 def _lira(online: bool, variance: str) -> Attack:
@@ -72,7 +72,7 @@ class Attempt(NamedTuple):
     statistics: torch.Tensor
 
 
-@entrance
+@entrance(shapes="confidences K N [queries]")
 def on_networks(confidences: torch.Tensor) -> list[Attempt]:
     """Return every attack of NETWORK, on the confidences of K networks, K x N or K x N x queries."""
     return [Attempt("network", name, attack, confidences) for name, attack in NETWORK.items()]
@@ -93,28 +93,30 @@ def on_released_images(images: torch.Tensor, labels: torch.Tensor, synthetic: to
     return attempts
 
 
-@entrance
+@entrance(shapes="membership K N")
 def usable(membership: torch.Tensor, least: int = MINIMUM_SIDE) -> torch.Tensor:
     """Return bool, N: the examples that are in, and out of, at least `least` of the models (bool, K x N).
 
     The others, those that chance put into nearly all models or nearly none, are to be left out. ValueError
-    for fewer than 4 models, and where no example is left.
+    for fewer than 4 models, for a number from 0 up that is more than all, and where no example is left.
     """
     if len(membership) < MINIMUM_MODELS:
         raise ValueError(
-            f"{len(membership)} models: allowed are {MINIMUM_MODELS} or more, a target and its shadows"
+            f"membership of {len(membership)} models: allowed are {MINIMUM_MODELS} or more, a target and "
+            "its shadows"
         )
+    validate.whole("least", least, 0, len(membership))
     inside = membership.sum(0)
     found = (inside >= least) & (len(membership) - inside >= least)
     if not bool(found.any()):
         raise ValueError(
-            f"no example is in and out of {least} of {len(membership)} models: allowed are more models, "
-            "or halves that differ"
+            f"membership: no example is in and out of {least} of {len(membership)} models: allowed are "
+            "more models, or halves that differ"
         )
     return found
 
 
-@entrance
+@entrance(examples=CLASSES, shapes="statistics K N [queries], membership K N, examples M")
 def thresholds(
     attack: Attack,
     statistics: torch.Tensor,
@@ -147,15 +149,15 @@ def _counted(
 ) -> dict[str, torch.Tensor]:
     """Return the populations as tensors; ValueError where nothing is there to choose a threshold by."""
     shape, found = tuple(membership.shape), {}
-    if membership.dim() != 2 or membership.dtype != torch.bool:
-        raise ValueError(f"membership {membership.dtype} {shape}: allowed is bool, models x examples")
-    if examples is not None and (examples.dtype != torch.int64 or examples.dim() != 1):
-        raise ValueError(f"examples {examples.dtype} {tuple(examples.shape)}: allowed are indices, int64")
+    if len(membership) < MINIMUM_MODELS:
+        raise ValueError(f"membership of {len(membership)} models: allowed are {MINIMUM_MODELS} or more")
+    if examples is not None and int(examples.max()) >= shape[1]:
+        raise ValueError(f"examples up to {int(examples.max())}: allowed are 0 to {shape[1] - 1}")
     for name, counted in populations.items():
-        counted = found[name] = plain.tensor(f"populations[{name!r}]", counted)
-        if counted.dtype != torch.bool or counted.shape != membership.shape:
-            came = f"{counted.dtype} {tuple(counted.shape)}"
-            raise ValueError(f"populations[{name!r}] {came}: allowed is bool {shape}, as the membership")
+        counted = found[name] = plain.tensor(f"populations[{name!r}]", counted, MASK)
+        if counted.shape != membership.shape:
+            came = tuple(counted.shape)
+            raise ValueError(f"populations[{name!r}] {came}: allowed is {shape}, as the membership")
         for side, called in ((counted & membership, "members"), (counted & ~membership, "non-members")):
             pairs = side.sum(1) if examples is None else side[:, examples].sum(1)
             without = pairs.sum() - pairs
@@ -212,7 +214,7 @@ class Outcome:
         }
 
 
-@entrance
+@entrance(examples=CLASSES, shapes="statistics K N [queries], membership K N, examples M")
 def evaluate(
     attack: Attack,
     statistics: torch.Tensor,
@@ -264,7 +266,9 @@ def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, f
     """
     if len(release.bootstrap) != len(baseline.bootstrap) or release.shadows != baseline.shadows:
         raise ValueError(
-            f"{release.shadows} and {baseline.shadows} models: allowed are outcomes of the same resamples"
+            f"release and baseline of {release.shadows} and {baseline.shadows} models, "
+            f"{len(release.bootstrap)} and {len(baseline.bootstrap)} resamples: allowed are outcomes "
+            "of the same resamples"
         )
     drawn = release.bootstrap - baseline.bootstrap
     difference = release.advantage[0] - baseline.advantage[0]

@@ -26,7 +26,8 @@ import math
 import torch
 from torch.special import log_ndtr
 
-from privacy_for_free.attacks.confidences import check
+from privacy_for_free.attacks.confidences import check_models
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 
 VARIANCES = ("per_example", "fixed")
@@ -34,7 +35,7 @@ CENTRES = ("mean", "median")
 FLOOR = 1e-12
 
 
-@entrance
+@entrance(shapes="statistics K N [queries], membership K N")
 def scores(
     statistics: torch.Tensor,
     membership: torch.Tensor,
@@ -55,12 +56,10 @@ def scores(
     target left out, is in (online) or out of fewer models than the variance needs: two, or one if it is
     fixed.
     """
-    if variance not in VARIANCES:
-        raise ValueError(f"variance {variance!r}: known are {', '.join(VARIANCES)}")
-    if centre not in CENTRES:
-        raise ValueError(f"centre {centre!r}: known are {', '.join(CENTRES)}")
+    validate.one_of("variance", variance, VARIANCES)
+    validate.one_of("centre", centre, CENTRES)
     least = 2 if variance == "per_example" else 1
-    check(statistics, membership, least if online else 0, least)
+    check_models(membership, least if online else 0, least)
     values = statistics.double()
     values = values[..., None] if values.dim() == 2 else values
     total = torch.zeros_like(values[..., 0])

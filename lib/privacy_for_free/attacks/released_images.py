@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from privacy_for_free.attacks.confidences import check_labels
 from privacy_for_free.core.entrance import entrance
 
 PAIRS = 2**24  # of images, whose distances are held at a time
@@ -62,15 +63,11 @@ def _flat(
             f"synthetic {tuple(synthetic.shape)}: "
             "allowed are N x pixels, N, and K x classes x ipc x the same pixels"
         )
-    if synthetic.numel() == 0:
-        raise ValueError(f"synthetic {tuple(synthetic.shape)}: allowed are one image or more per class")
-    if (
-        labels.dtype != torch.int64
-        or len(labels) == 0
-        or int(labels.min()) < 0
-        or int(labels.max()) >= classes
-    ):
-        raise ValueError(f"labels: allowed are 0 to {classes - 1}")
+    if synthetic.numel() == 0 or len(labels) == 0:
+        raise ValueError(
+            f"synthetic {tuple(synthetic.shape)} for labels {tuple(labels.shape)}: allowed are one or more"
+        )
+    check_labels(labels, classes)
     return images.flatten(1).double(), synthetic.flatten(3).double()
 
 

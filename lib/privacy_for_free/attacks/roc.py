@@ -8,12 +8,12 @@ import torch
 from scipy import stats
 
 from privacy_for_free.core import validate
-from privacy_for_free.core.entrance import ORDERED, entrance
+from privacy_for_free.core.entrance import MASK, ORDERED, entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.stats.intervals import Interval, rate
 
 
-@entrance(scores=ORDERED)
+@entrance(scores=ORDERED, members=MASK, shapes="scores ..., members ...")
 def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return FPR, TPR (from 0 to 1) and thresholds (from infinity down) of `score >= threshold`.
 
@@ -32,7 +32,7 @@ def roc(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.nda
     return np.append(0.0, fpr), np.append(0.0, tpr), np.append(np.inf, values[last])
 
 
-@entrance(scores=ORDERED)
+@entrance(scores=ORDERED, members=MASK, shapes="scores ..., members ...")
 def auc(scores: torch.Tensor, members: torch.Tensor) -> float:
     """Return the probability that a member scores higher than a non-member, ties counting half.
 
@@ -43,7 +43,7 @@ def auc(scores: torch.Tensor, members: torch.Tensor) -> float:
     return float(result.statistic / (inside.sum() * (~inside).sum()))
 
 
-@entrance(scores=ORDERED)
+@entrance(scores=ORDERED, members=MASK, shapes="scores ..., members ...")
 def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confidence: float = 0.95) -> Interval:
     """Return the TPR at the lowest threshold whose FPR is at most `fpr`; nothing is interpolated.
 
@@ -54,7 +54,7 @@ def tpr_at_fpr(scores: torch.Tensor, members: torch.Tensor, fpr: float, confiden
     return tprs_at_fprs(scores, members, (fpr,), confidence)[0][0]
 
 
-@entrance(scores=ORDERED)
+@entrance(scores=ORDERED, members=MASK, shapes="scores ..., members ...")
 def tprs_at_fprs(
     scores: torch.Tensor, members: torch.Tensor, fprs: Sequence[float], confidence: float = 0.95
 ) -> tuple[list[Interval], list[float]]:
@@ -74,7 +74,7 @@ def tprs_at_fprs(
     return [rate(int(count), len(of_members), confidence) for count in hits], exceeded
 
 
-@entrance
+@entrance(called=MASK, members=MASK, counted=MASK, shapes="called K N, members K N, counted K N")
 def bootstrap_rates(
     called: torch.Tensor,
     members: torch.Tensor,
@@ -94,15 +94,10 @@ def bootstrap_rates(
     without any member, or without any non-member, gives not a number.
     """
     counted = torch.ones_like(members) if counted is None else counted
-    for name, matrix in (("called", called), ("members", members), ("counted", counted)):
-        if matrix.dtype != torch.bool or matrix.dim() != 2 or matrix.shape != called.shape:
-            raise ValueError(
-                f"{name} {matrix.dtype} {tuple(matrix.shape)}: allowed is bool, targets x examples"
-            )
     validate.whole("resamples", resamples, 1)
     for side, name in ((members & counted, "members"), (~members & counted, "non-members")):
         if not bool(side.any()):
-            raise ValueError(f"0 {name} of {int(counted.sum())} counted: allowed are one or more")
+            raise ValueError(f"members: 0 {name} of {int(counted.sum())} counted: allowed are one or more")
     rows, columns = _draws(*called.shape, seed, resamples)
     rates = []
     for side in (members & counted, ~members & counted):
@@ -123,14 +118,7 @@ def _draws(K: int, N: int, seed: int, resamples: int) -> tuple[torch.Tensor, tor
 
 
 def _flat(scores: torch.Tensor, members: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    if scores.shape != members.shape or members.dtype != torch.bool:
-        raise ValueError(
-            f"scores {tuple(scores.shape)} for members {members.dtype} {tuple(members.shape)}: allowed are "
-            "a score and a bool for each example"
-        )
     values, inside = scores.double().flatten().cpu().numpy(), members.flatten().cpu().numpy()
-    if np.isnan(values).any():
-        raise ValueError(f"scores: {int(np.isnan(values).sum())} are not a number")
     if inside.all() or not inside.any():
-        raise ValueError(f"{int(inside.sum())} members of {inside.size}: allowed are some, but not all")
+        raise ValueError(f"members: {int(inside.sum())} of {inside.size}: allowed are some, but not all")
     return values, inside

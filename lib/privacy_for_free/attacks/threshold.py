@@ -2,21 +2,21 @@
 
 import torch
 
-from privacy_for_free.attacks.confidences import check
-from privacy_for_free.core.entrance import ORDERED, entrance
+from privacy_for_free.attacks.confidences import check_models
+from privacy_for_free.core.entrance import MASK, ORDERED, entrance
 
 CANDIDATES = 1024
 SCORES_PER_CANDIDATE = 16  # that quantiles are taken from
 
 
-@entrance
+@entrance(shapes="losses K N, membership K N")
 def scores(losses: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
-    """Return float64 K x N: minus the loss, higher for members. Checks are those of `confidences.check`."""
-    check(losses, membership)
+    """Return float64 K x N: minus the loss, higher for members. ValueError for fewer than 4 models."""
+    check_models(membership)
     return -losses.double()
 
 
-@entrance(scores=ORDERED)
+@entrance(scores=ORDERED, counted=MASK, shapes="scores K N, membership K N, counted K N")
 def best_threshold(
     scores: torch.Tensor, membership: torch.Tensor, counted: torch.Tensor | None = None
 ) -> float:
@@ -30,18 +30,10 @@ def best_threshold(
     not; of equals, the lowest. ValueError where no member is counted, or no non-member.
     """
     counted = torch.ones_like(membership) if counted is None else counted
-    if (
-        not scores.shape == membership.shape == counted.shape
-        or not membership.dtype == counted.dtype == torch.bool
-    ):
-        raise ValueError(
-            f"scores {tuple(scores.shape)}, membership {membership.dtype} {tuple(membership.shape)}, "
-            f"counted {counted.dtype} {tuple(counted.shape)}: allowed are a score and two bools for each pair"
-        )
     values, inside = scores[counted].double(), membership[counted]
     for side, name in ((inside, "members"), (~inside, "non-members")):
         if not bool(side.any()):
-            raise ValueError(f"0 {name} of {len(side)} counted: allowed are one or more")
+            raise ValueError(f"membership: 0 {name} of {len(side)} counted: allowed are one or more")
     candidates = values[:: max(1, len(values) // (SCORES_PER_CANDIDATE * CANDIDATES))].sort().values
     if len(candidates) > CANDIDATES:
         candidates = candidates[torch.linspace(0, len(candidates) - 1, CANDIDATES).long()]

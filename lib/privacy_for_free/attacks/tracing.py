@@ -21,11 +21,14 @@ from typing import NamedTuple
 
 import torch
 
+from privacy_for_free.attacks.confidences import check_labels
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network, Weights
 
 LEDOIT_WOLF = "ledoit_wolf"
+MOST_FEATURES = 2**16
 BYTES = 64 * 2**20  # activations of a chunk on its way through a network
 
 
@@ -44,23 +47,30 @@ class Whitening:
     precision: torch.Tensor = field(repr=False)
     shrinkage: float
 
-    @entrance
+    @entrance(shapes="rows ... d")
     def apply(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return M times each row, ... x d."""
+        """Return M times each row, ... x d: float64."""
+        rows = self._plain("rows", rows)
         return ((rows @ self.basis) * self.precision) @ self.basis.mT
 
-    @entrance
+    @entrance(shapes="rows N d")
     def spread(self, rows: torch.Tensor) -> torch.Tensor:
         """Return sqrt(y^T M C M y) for rows y (N x d), C the covariance: float64, N.
 
         T over the spread of x - centre is a standardised score: about as far from 0 for every non-member.
         """
+        rows = self._plain("rows", rows)
         return self.spread_of_squares((rows @ self.basis).square())
 
-    @entrance
+    @entrance(shapes="squares N d")
     def spread_of_squares(self, squares: torch.Tensor) -> torch.Tensor:
         """Return the same of (y^T U)^2, N x d, which all shrinkages of one covariance share."""
-        return (squares @ (self.values * self.precision.square())).sqrt()
+        return (self._plain("squares", squares) @ (self.values * self.precision.square())).sqrt()
+
+    def _plain(self, name: str, rows: torch.Tensor) -> torch.Tensor:
+        if rows.shape[-1] != len(self.values):
+            raise ValueError(f"{name} {tuple(rows.shape)}: allowed are rows of {len(self.values)} numbers")
+        return rows.double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +112,7 @@ class Knowledge:
         return Whitening(self.basis, self.values, 1 / ((1 - s) * self.values + s * self.values.mean()), s)
 
 
-@entrance
+@entrance(shapes="images N d, labels N")
 def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
     """Learn from an attacker's images: N x d, with labels int64, N, values 0 .. classes-1, all of them there.
 
@@ -110,12 +120,9 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
     Shared, because a class alone often has fewer images than dimensions. One eigendecomposition serves every
     shrinkage.
     """
-    if images.dim() != 2 or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}: allowed are N x d and N"
-        )
-    missing = sorted(set(range(classes)) - set(labels.unique().tolist()))
-    if missing or int(labels.max()) >= classes:
+    validate.whole("classes", classes, 1, len(images))
+    check_labels(labels, classes)
+    if missing := sorted(set(range(classes)) - set(labels.unique().tolist())):
         raise ValueError(f"labels: allowed are 0 to {classes - 1}, each there; missing are {missing}")
     centres, lengths = [], []
     gram = torch.zeros((images.shape[1],) * 2, dtype=torch.float64, device=images.device)
@@ -125,13 +132,15 @@ def fit(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Knowledge:
         rows -= centres[c]
         gram.addmm_(rows.mT, rows)
         lengths.append(rows.square_().sum(1))
+    if not bool(gram.isfinite().all()):
+        raise ValueError(f"images up to {images.abs().max():.3g}: allowed are those with finite squares")
     values, basis = torch.linalg.eigh(gram / len(images))
     values = values.clamp_min(0)
     shrinkage = ledoit_wolf(torch.cat(lengths), values)
     return Knowledge(torch.stack(centres), basis, values, shrinkage, len(images))
 
 
-@entrance
+@entrance(shapes="lengths N, values d")
 def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     """Return the shrinkage of Ledoit and Wolf (Journal of Multivariate Analysis 88, 2004) for rows of mean 0.
 
@@ -141,13 +150,14 @@ def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     The sum over images of ||x x^T - C||^2, over N^2, divided by ||C - tr(C)/d I||^2 (Frobenius norms, their
     lemma 3.2 to 3.4), at most 1. The sum is that of ||x||^4, less N ||C||^2.
     """
+    lengths, values = lengths.double(), values.double()
     spread = float((values - values.mean()).square().sum())
     error = float(lengths.square().sum()) / len(lengths) ** 2
     error -= float(values.square().sum()) / len(lengths)
     return min(1.0, max(0.0, error / spread)) if spread > 0 else 1.0
 
 
-@entrance
+@entrance(shapes="images N d, labels N, released K classes d, centres classes d")
 def statistic(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -161,10 +171,12 @@ def statistic(
     released  K x classes x d
     centres   classes x d
     """
-    images, released = _check(images, labels, released)
-    if centres.shape != released.shape[1:]:
-        raise ValueError(f"centres {tuple(centres.shape)}: allowed are {tuple(released.shape[1:])}")
-    centres = centres.double()
+    check_labels(labels, released.shape[1])
+    images, released, centres = images.double(), released.double(), centres.double()
+    if whitening is not None and len(whitening.values) != images.shape[1]:
+        raise ValueError(
+            f"whitening of {len(whitening.values)} dimensions: allowed is one of {images.shape[1]}"
+        )
     gaps = released - centres
     weights = gaps if whitening is None else whitening.apply(gaps)
     scores = images.new_empty((len(released), len(images)))
@@ -193,7 +205,7 @@ class Scores(NamedTuple):
         return self.raw / self.spread
 
 
-@entrance
+@entrance(shapes="images N d, labels N, released K classes d")
 def scores(
     known: Knowledge,
     images: torch.Tensor,
@@ -206,6 +218,12 @@ def scores(
     Images (N x d), labels and releases are those of `statistic`; ValueError as there, and for a shrinkage
     that `Knowledge.whitening` refuses.
     """
+    if known.centres.shape != released.shape[1:]:
+        raise ValueError(
+            f"known of {tuple(known.centres.shape)} centres: allowed are {tuple(released.shape[1:])}"
+        )
+    check_labels(labels, len(known.centres))
+    images = images.double()
     squares = torch.empty_like(images)
     for c, centre in enumerate(known.centres):
         rows = (labels == c).nonzero()[:, 0]
@@ -217,15 +235,18 @@ def scores(
         yield Scores(shrinkage, whitening.shrinkage, raw, spread)
 
 
-@entrance
+@entrance(shapes="images N d, labels N, membership K N")
 def class_means(
     images: torch.Tensor, labels: torch.Tensor, membership: torch.Tensor, classes: int
 ) -> torch.Tensor:
-    """Return the mean of each half's images in each class: of the dtype of `images`, K x classes x d.
+    """Return the mean of each half's images in each class: of the floats of `images`, K x classes x d.
 
     images      the pool's, N x d; labels int64, N, values 0 .. classes-1
     membership  bool, K x N, on the CPU; every half has members of every class
     """
+    validate.whole("classes", classes, 1, len(images))
+    check_labels(labels, classes)
+    images = images if images.is_floating_point() else images.double()
     means = images.new_empty((len(membership), classes, images.shape[1]))
     for c in range(classes):
         rows = (labels == c).nonzero()[:, 0]
@@ -237,7 +258,7 @@ def class_means(
     return means
 
 
-@entrance
+@entrance(shapes="images N d, labels N, released K classes d")
 def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
 
@@ -245,7 +266,8 @@ def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Ten
     all of them. What tells the class from the others is in the score as well, and hides the members.
     Arguments are those of `statistic`.
     """
-    images, released = _check(images, labels, released)
+    check_labels(labels, released.shape[1])
+    images, released = images.double(), released.double()
     centres = released.mean(1)
     scores = images.new_empty((len(released), len(images)))
     for c in labels.unique().tolist():
@@ -253,24 +275,6 @@ def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Ten
         gaps = released[:, c] - centres
         scores[:, rows] = gaps @ images[rows].mT - (gaps * centres).sum(1, keepdim=True)
     return scores
-
-
-def _check(
-    images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if (
-        images.dim() != 2
-        or released.dim() != 3
-        or released.shape[2] != images.shape[1]
-        or labels.shape != images.shape[:1]
-    ):
-        raise ValueError(
-            f"images {tuple(images.shape)}, labels {tuple(labels.shape)}, released {tuple(released.shape)}: "
-            "allowed are N x d, N, and K x classes x d"
-        )
-    if len(labels) == 0 or int(labels.min()) < 0 or int(labels.max()) >= released.shape[1]:
-        raise ValueError(f"labels: allowed are 0 to {released.shape[1] - 1}")
-    return images.double(), released.double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,8 +296,8 @@ class Embedding:
         cls, network: Network, count: int, dimension: int, seed: int, device: str | torch.device = "cpu"
     ) -> "Embedding":
         """Draw `count` initial networks, and the projections; ValueError for fewer than one of either."""
-        if count < 1 or dimension < 1:
-            raise ValueError(f"{count} networks, dimension {dimension}: allowed are whole numbers from 1 up")
+        validate.whole("count", count, 1)
+        validate.whole("dimension", dimension, 1, MOST_FEATURES)
         parameters, projections = [], []
         for r in range(count):
             stream = generator(seed, "tracing extractor", r, device=device)
@@ -303,14 +307,15 @@ class Embedding:
             projections.append(drawn / math.sqrt(dimension * count))
         return cls(network, tuple(parameters), tuple(projections))
 
-    @entrance
+    @entrance(shapes="images N channels H W")
     @torch.no_grad()
     def project(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images, float32, N x C x H x W, to features, float64, N x dimension, in chunks.
+        """Map images, as float32, N x C x H x W, to features, float64, N x dimension, in chunks.
 
         The features of all networks, concatenated, times one random matrix, which preserves inner products on
         average (Johnson and Lindenstrauss); the concatenation is never held.
         """
+        images = self._fitting("images", images)
         chunk = max(1, BYTES // self.network.activation_bytes(images.dtype))
         features = []
         for batch in images.split(chunk):
@@ -323,10 +328,17 @@ class Embedding:
             )
         return torch.cat(features)
 
-    @entrance
+    def _fitting(self, name: str, images: torch.Tensor) -> torch.Tensor:
+        shape = (self.network.channels, self.network.size, self.network.size)
+        if tuple(images.shape[-3:]) != shape:
+            raise ValueError(f"{name} {tuple(images.shape)}: allowed are the network's images, {shape}")
+        return images.float()
+
+    @entrance(shapes="synthetic K classes ipc channels H W")
     def means(self, synthetic: torch.Tensor) -> torch.Tensor:
         """Return the mean features of each class, float64, K x classes x dimension.
 
         synthetic  K x classes x ipc x C x H x W
         """
+        synthetic = self._fitting("synthetic", synthetic)
         return self.project(synthetic.flatten(0, 2)).unflatten(0, synthetic.shape[:3]).mean(2)

@@ -2,13 +2,18 @@
 (binomial); and p-values of many comparisons at once. Everything is scipy's.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+
+MOST_TRIALS = 2**53  # that are whole in float64
 
 
 class Interval(NamedTuple):
@@ -45,9 +50,22 @@ def _check(confidence: float) -> None:
         raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
 
 
+@contextmanager
+def _without_a_spread(*samples: Sequence[float]) -> Iterator[None]:
+    """Keep scipy from warning of values that are all the same: their spread is known to be 0."""
+    if min(np.ptp(sample) for sample in samples) > 0:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        yield
+
+
 @entrance
 def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the mean of independent values and its interval (Student's t); not a number of no values.
+
+    Of one value the interval is a point; of values that are all the same it is one, up to rounding.
 
     >>> round(mean([1.0, 2.0, 3.0]).half, 3)
     2.484
@@ -61,17 +79,23 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     middle = float(values.mean())
     if len(values) == 1:
         return Interval(middle, middle, middle)
-    return Interval(middle, *map(float, stats.ttest_1samp(values, 0).confidence_interval(confidence)))
+    with _without_a_spread(values):
+        ends = stats.ttest_1samp(values, 0).confidence_interval(confidence)
+    return Interval(middle, *map(float, ends))
 
 
 @entrance
 def difference(values: Sequence[float], base: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return mean(values) - mean(base) and its interval (Welch's t); not a number of fewer than two."""
+    """Return mean(values) - mean(base) and its interval (Welch's t); not a number of fewer than two.
+
+    Where the values are all the same, and those of the base are, it is a point, up to rounding.
+    """
     _check(confidence)
     if min(len(values), len(base)) < 2:
         return Interval(np.nan, np.nan, np.nan)
-    welch = stats.ttest_ind(values, base, equal_var=False)
-    low, high = welch.confidence_interval(confidence)
+    with _without_a_spread(values, base):
+        welch = stats.ttest_ind(values, base, equal_var=False)
+        low, high = welch.confidence_interval(confidence)
     return Interval(float(np.mean(values) - np.mean(base)), float(low), float(high))
 
 
@@ -85,10 +109,8 @@ def rate(count: int, trials: int, confidence: float = 0.95) -> Interval:
     >>> f"{share.low:.5%} {share.high:.3%}"
     '0.00253% 0.556%'
     """
-    if trials < 1 or not 0 <= count <= trials:
-        raise ValueError(
-            f"{count} of {trials} trials: allowed are one trial or more, and no more hits than that"
-        )
+    validate.whole("trials", trials, 1, MOST_TRIALS)
+    validate.whole("count", count, 0, trials)
     _check(confidence)
     ends = stats.binomtest(int(count), int(trials)).proportion_ci(confidence, method="exact")
     return Interval(count / trials, float(ends.low), float(ends.high))
@@ -107,8 +129,10 @@ def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[
     """
     _check(confidence)
     half = np.hypot(one.half, other.half)
-    if not half > 0:
-        raise ValueError(f"intervals {one} and {other}: allowed are intervals of which one has a length")
+    if not half > 0 or not np.isfinite([*one, *other]).all():
+        raise ValueError(
+            f"one {one} and other {other}: allowed are intervals of which one has a length, of finite numbers"
+        )
     value = one.value - other.value
     p_value = 2 * stats.norm.sf(abs(value) / half * stats.norm.ppf((1 + confidence) / 2))
     return Interval(value, value - half, value + half), float(p_value)

@@ -9,7 +9,7 @@ from privacy_for_free.core.randomness import numpy_generator
 RESAMPLES = 2**14  # all ways to flip are gone through where there are at most so many
 
 
-@entrance
+@entrance(shapes="values K")
 def p_value(values: np.ndarray, seed: int = 0) -> float:
     """Return the two-sided p-value (0 to 1) of independent values (float, K) having a mean of 0.
 
@@ -21,9 +21,9 @@ def p_value(values: np.ndarray, seed: int = 0) -> float:
     >>> p_value(np.array([1.0, 2.0, 3.0]))
     0.25
     """
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"values {values.shape}: allowed are one or more, in a row")
-    if not values.any():
+    if values.dtype == bool:
+        raise ValueError(f"values {values.dtype} {values.shape}: allowed are numbers")
+    if not values.any() or len(values) == 1:
         return 1.0
     outcome = stats.permutation_test(
         (values,),

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.stats.intervals import Interval, mean
 
+LEAST_RESAMPLES = 20  # below, the ends of a bootstrap interval are not there
 SPREAD_OF_EXACT_POWERS = 1e-9  # slopes of clusters that differ by less differ by rounding only
 
 
@@ -74,8 +76,9 @@ def log_log_bootstrap(
     """Return the slope of `log_log` over clusters with its 95 % bootstrap interval (BCa).
 
     The clusters are what is resampled. Of few of them the t interval is the wider one and covers better.
-    ValueError as for `log_log`, and for fewer than 3 clusters.
+    ValueError as for `log_log`, for fewer than 3 clusters, and for fewer than LEAST_RESAMPLES resamples.
     """
+    validate.whole("resamples", resamples, LEAST_RESAMPLES)
     slopes = per_cluster(x, y, clusters, within=within)
     if len(slopes) < 3:
         raise ValueError(f"{len(slopes)} clusters: allowed are 3 or more")
@@ -121,7 +124,8 @@ def last_step(x: Sequence[float], y: Sequence[float]) -> float:
 def _positive(name: str, values: Sequence[float]) -> np.ndarray:
     numbers = np.asarray(values, dtype=float)
     if not (np.isfinite(numbers) & (numbers > 0)).all():
-        raise ValueError(f"{name}: allowed are finite numbers above 0, their logarithms are fitted")
+        wrong = numbers[~(np.isfinite(numbers) & (numbers > 0))][0]
+        raise ValueError(f"{name} {wrong}: allowed are finite numbers above 0, their logarithms are fitted")
     return numbers
 
 
@@ -132,7 +136,11 @@ def _centred(
     x, y = _positive("x", x), _positive("y", y)
     if len(x) != len(y):
         raise ValueError(f"{len(x)} x for {len(y)} y: allowed are as many")
-    points = pd.DataFrame({"cluster": _numbered(clusters, len(x)), "stratum": _numbered(within, len(x))})
+    points = {
+        name: _numbered(*labels, len(x))
+        for name, labels in {"cluster": ("clusters", clusters), "stratum": ("within", within)}.items()
+    }
+    points = pd.DataFrame(points)
     points["u"], points["v"] = np.log(x), np.log(y)
     points = points.groupby(["cluster", "stratum", "u"], sort=False, as_index=False)["v"].mean()
     strata = points.groupby(["cluster", "stratum"])
@@ -141,11 +149,13 @@ def _centred(
     return points
 
 
-def _numbered(labels: Iterable | None, count: int) -> np.ndarray:
+def _numbered(name: str, labels: Iterable | None, count: int) -> np.ndarray:
     """Return a whole number for each point, the same where the labels are; in the labels' sorted order."""
     if labels is None:
         return np.zeros(count, dtype=int)
     frame = pd.DataFrame(labels if isinstance(labels, pd.DataFrame) else {"label": list(labels)})
+    if len(frame) != count:
+        raise ValueError(f"{name} of {len(frame)} labels for {count} points: allowed is one for each")
     return frame.groupby(list(frame), dropna=False).ngroup().to_numpy()
 
 

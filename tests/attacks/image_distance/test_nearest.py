@@ -51,7 +51,9 @@ def test_of_equally_near_candidates_the_first_is_taken(pictures):
 def test_wrong_input_is_refused(pictures):
     l2, x = image_distance.build("l2"), pictures(2, 1)
     allowed, owner = torch.ones((1, 1, 2), dtype=torch.bool), torch.zeros(2, dtype=torch.int64)
-    with pytest.raises(ValueError, match="groups x owners x N"):
+    with pytest.raises(
+        ValueError, match=r"allowed torch.bool \(1, 1, 1\): allowed is G x K x N, with N = 2 as of candidates"
+    ):
         nearest.nearest(l2, x, x, allowed[..., :1], owner)
     with pytest.raises(ValueError, match="group 0 allows owner 0 no candidate"):
         nearest.nearest(l2, x, x, ~allowed, owner)

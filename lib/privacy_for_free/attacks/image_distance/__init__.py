@@ -34,11 +34,11 @@ def build(name: str, device: torch.device | str = "cpu") -> "Metric":
 
     >>> build("emd")
     Traceback (most recent call last):
-    ValueError: metric 'emd': known are l2, ssim, lpips_alex, lpips_vgg
+    ValueError: name 'emd': known are l2, ssim, lpips_alex, lpips_vgg
     """
     from privacy_for_free.attacks.image_distance import lpips, metrics
 
-    validate.one_of("metric", name, METRICS)
+    validate.one_of("name", name, METRICS)
     if name in lpips.NETS:
         return lpips.load(name, device)
     return metrics.RootMeanSquare() if name == "l2" else metrics.StructuralSimilarity()
@@ -46,7 +46,8 @@ def build(name: str, device: torch.device | str = "cpu") -> "Metric":
 
 @entrance
 def available(name: str) -> bool:
-    """Return whether a metric can be built here: all but LPIPS without its weights."""
+    """Return whether a metric of METRICS can be built here: all but LPIPS without its weights."""
     from privacy_for_free.attacks.image_distance import lpips
 
+    validate.one_of("name", name, METRICS)
     return name not in lpips.NETS or lpips.installed()

@@ -116,7 +116,7 @@ class Lpips:
 @entrance
 def load(name: str, device: torch.device | str = "cpu") -> Lpips:
     """Return "lpips_alex" or "lpips_vgg" on a device; errors are those of `weights`."""
-    validate.one_of("metric", name, NETS)
+    validate.one_of("name", name, NETS)
     return Lpips(name, {key: value.to(device) for key, value in weights(NETS[name]).items()})
 
 
@@ -141,6 +141,7 @@ def weights(net: str) -> Mapping[str, torch.Tensor]:
     weight_i (out x in x kernel x kernel) and bias_i of the convolutions, head_j (channels) of the compared
     layers; float32. ModuleNotFoundError says how to install them; ValueError where a file is another one.
     """
+    validate.one_of("net", net, WEIGHTS_SHA256)
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError(

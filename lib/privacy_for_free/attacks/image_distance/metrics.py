@@ -33,20 +33,27 @@ class Metric(Protocol):
         """Return the distances (N x M) of all x[i] and y[j], both embedded."""
 
 
-@entrance(x=SHOWN, y=SHOWN)
+@entrance(x=SHOWN, y=SHOWN, shapes="x N? 1|3 H W, y N? 1|3 H W")
 def distance(metric: Metric, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the distances (N) of the images x[i] and y[i], a chunk at a time.
 
-    ValueError for two of different shapes, and for images of another type or shape.
+    Two of different dtypes are compared in float64. ValueError for two of different shapes, and for images of
+    another type, shape or range: x and y are as they are shown, floats from 0 to 1.
 
     >>> images = torch.rand((2, 1, 16, 16), generator=torch.Generator().manual_seed(0))
     >>> distance(RootMeanSquare(), images / 2, images / 2 + 0.5)
     tensor([0.5000, 0.5000])
     """
     if x.shape != y.shape:
-        raise ValueError(f"images {tuple(x.shape)} and {tuple(y.shape)}: allowed are two of one shape")
+        raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)}: allowed are two of one shape")
+    x, y = same_type(x, y)
     parts = zip(checked(x).split(CHUNK), checked(y).split(CHUNK), strict=True)
     return torch.cat([metric.pairs(metric.embed(a), metric.embed(b)) for a, b in parts])
+
+
+def same_type(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two tensors as they are, or both in float64 where their dtypes differ."""
+    return (x, y) if x.dtype == y.dtype else (x.double(), y.double())
 
 
 def checked(images: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, checked
+from privacy_for_free.attacks.confidences import check_labels
+from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, checked, same_type
 from privacy_for_free.core import plain, validate
-from privacy_for_free.core.entrance import SHOWN, entrance
+from privacy_for_free.core.entrance import MASK, SHOWN, entrance
 from privacy_for_free.core.randomness import generator
 
 MEMORY = 2 * 2**30  # bytes of features that a search holds
@@ -33,7 +34,12 @@ class Neighbours(NamedTuple):
     distance: torch.Tensor
 
 
-@entrance(images=SHOWN, candidates=SHOWN)
+@entrance(
+    images=SHOWN,
+    candidates=SHOWN,
+    allowed=MASK,
+    shapes="images M? C H W, candidates N C H W, allowed G K N, owner M?",
+)
 def nearest(
     metric: Metric,
     images: torch.Tensor,
@@ -53,26 +59,17 @@ def nearest(
     Which one is nearest is found from the distances of all pairs. How far it is comes from the pair itself
     where the others are not precise. An image is then at a distance of 0 from itself, up to rounding: 1e-6
     for SSIM, 1e-9 for LPIPS, as the last bits of a convolution depend on how many images it is given.
-    ValueError for shapes that do not fit, and where an owner is allowed no candidate of a group.
+    Images and candidates of different dtypes are compared in float64. ValueError for shapes that do not fit,
+    images that are not floats from 0 to 1, and where an owner is allowed no candidate of a group.
     """
     G, M, N = len(allowed), len(images), len(candidates)
-    fits = allowed.dim() == 3 and allowed.dtype == torch.bool and allowed.shape[2] == N > 0
-    if not fits or owner.shape != (M,) or images.shape[1:] != candidates.shape[1:]:
-        raise ValueError(
-            f"images {tuple(images.shape)}, owner {tuple(owner.shape)}, "
-            f"candidates {tuple(candidates.shape)}, "
-            f"allowed {allowed.dtype} {tuple(allowed.shape)}: they have to be "
-            "M x C x H x W, M, N x C x H x W, "
-            "and bool, groups x owners x N"
-        )
-    if owner.dtype != torch.int64 or (M and not 0 <= int(owner.min()) <= int(owner.max()) < allowed.shape[1]):
-        raise ValueError(f"owner {owner.dtype}: allowed are whole numbers from 0 to {allowed.shape[1] - 1}")
-    if images.dtype != candidates.dtype:
-        raise ValueError(f"candidates {candidates.dtype}: allowed is the dtype of the images, {images.dtype}")
+    if M and int(owner.max()) >= allowed.shape[1]:
+        raise ValueError(f"owner up to {int(owner.max())}: allowed are 0 to {allowed.shape[1] - 1}")
+    images, candidates = same_type(images, candidates)
     validate.whole("memory", memory, 1)
     if not bool(allowed.any(2).all()):
         g, k = (~allowed.any(2)).nonzero()[0].tolist()
-        raise ValueError(f"group {g} allows owner {k} no candidate")
+        raise ValueError(f"allowed: group {g} allows owner {k} no candidate; one or more have to be")
     images, candidates = checked(images), checked(candidates)
     example = metric.embed(candidates[:1])
     size = max(1, memory // (example.numel() * example.element_size()))
@@ -130,6 +127,25 @@ class Release:
     initial: torch.Tensor = field(repr=False)
     seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse no moments, and images or initial images of other shapes; the initial ones are copied."""
+        initial = self.initial.clone()
+        sets = tuple(initial.shape)
+        whole = not (initial.is_floating_point() or initial.dtype is torch.bool)
+        if not whole or len(sets) != 3 or 0 in sets or int(initial.min()) < -1:
+            raise ValueError(
+                f"initial {initial.dtype} {sets}: allowed are whole numbers from -1 up, K x classes x ipc"
+            )
+        object.__setattr__(self, "initial", initial.long())
+        if not self.moments:
+            raise ValueError("moments of none: allowed are one or more")
+        for step, shots in self.moments.items():
+            found = plain.tensor(f"moments[{step!r}]", shots)
+            if found.dim() != 6 or found.shape[:3] != initial.shape:
+                raise ValueError(
+                    f"moments[{step!r}] {tuple(found.shape)}: allowed is {sets}, as of initial, x C x H x W"
+                )
+
     @property
     def populations(self) -> tuple[str, ...]:
         """Who is searched for the nearest image: for a set from real images also the others alone."""
@@ -150,7 +166,7 @@ class NearestOfSets:
     initial: np.ndarray | None
 
 
-@entrance
+@entrance(shapes="labels N, membership K N")
 def groups(
     release: Release, labels: torch.Tensor, membership: torch.Tensor, c: int, seed: int
 ) -> torch.Tensor:
@@ -160,10 +176,14 @@ def groups(
 
     Bool, 5 x (K * ipc) x N_c: for each of GROUPS, and its initial image alone (all, where it has none). The
     members that a set started from are left out of the third group, and as many random non-members out of
-    the fourth.
+    the fourth. ValueError for a class that is not in the release or has no pool image, and for other shapes.
     """
+    _check_release(release, labels, membership)
+    validate.whole("c", c, 0, release.initial.shape[1] - 1)
     places = (labels.cpu() == c).nonzero()[:, 0]
     inside, initial = membership[:, places], release.initial[:, c]
+    if len(places) == 0:
+        raise ValueError(f"labels: no pool image is of class {c}; allowed are one or more of each class")
     started = (initial[:, :, None] == places).any(1)
     spared = ~inside
     for k, row in enumerate(started):
@@ -176,7 +196,7 @@ def groups(
     return torch.cat([by_set.repeat_interleave(initial.shape[1], 1), alone[None]])
 
 
-@entrance(candidates=SHOWN)
+@entrance(candidates=SHOWN, shapes="candidates N C H W, labels N, membership K N")
 def search(
     metric: Metric,
     releases: Sequence[Release],
@@ -196,9 +216,16 @@ def search(
     """
     if not releases:
         raise ValueError("releases of none: allowed are one or more")
-    for release in releases:
+    for number, release in enumerate(releases):
+        _check_release(release, labels, membership)
         for step, shots in release.moments.items():
-            plain.tensor(f"images of {release.method} at {step}", shots, SHOWN)
+            plain.tensor(f"releases[{number}].moments[{step!r}]", shots, SHOWN)
+            if shots.shape[3:] != candidates.shape[1:] or shots.shape[1] != releases[0].initial.shape[1]:
+                raise ValueError(
+                    f"releases[{number}].moments[{step!r}] {tuple(shots.shape)}: allowed are the classes of "
+                    f"the first, {releases[0].initial.shape[1]}, and images as the candidates, "
+                    f"{tuple(candidates.shape[1:])}"
+                )
     parts: dict[tuple[Release, int], list[Neighbours]] = {
         (release, step): [] for release in releases for step in release.moments
     }
@@ -211,6 +238,19 @@ def search(
         ):
             kept.append(Neighbours(places[neighbours.index].cpu(), neighbours.distance.double().cpu()))
     return {key: _side_by_side(key[0], kept) for key, kept in parts.items()}
+
+
+def _check_release(release: Release, labels: torch.Tensor, membership: torch.Tensor) -> None:
+    """Refuse a release of other sets than the membership's, and classes and images there are not."""
+    if not isinstance(release, Release):
+        raise plain.refused("releases", release, "are some of Release")
+    sets, classes = release.initial.shape[:2]
+    if sets != len(membership):
+        raise ValueError(f"membership of {len(membership)} sets: allowed are those of the release, {sets}")
+    check_labels(labels, classes)
+    if int(release.initial.max()) >= len(labels):
+        largest = int(release.initial.max())
+        raise ValueError(f"release.initial up to {largest}: allowed are -1 to {len(labels) - 1}, by labels")
 
 
 def _search_class(
