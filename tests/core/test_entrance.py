@@ -235,3 +235,23 @@ def test_k1_what_is_made_of_tensors_does_not_lie_in_their_memory():
     made = Settings(start=start)
     start[0] = 5.0
     assert made.start.tolist() == [1, 1, 1]
+
+
+def test_k3_a_function_that_returns_a_generator_checks_at_the_call_and_yields_in_torchs_own_state():
+    def states(count):
+        for _ in range(count):
+            yield torch.is_grad_enabled(), torch.get_default_dtype()
+
+    @entrance
+    def checked(count: int) -> Iterator[tuple[bool, torch.dtype]]:
+        if count < 1:
+            raise ValueError(f"count {count}: allowed are whole numbers from 1 up")
+        return states(count)
+
+    with pytest.raises(ValueError, match="count 0"):
+        checked(0)
+    with torch.no_grad():
+        made = checked(2)
+        assert next(made) == (True, torch.float32)
+        assert not torch.is_grad_enabled()
+        assert list(made) == [(True, torch.float32)]

@@ -156,7 +156,10 @@ def _calling(function: Callable, arguments: Arguments) -> Callable:
     def guarded(*args: object, **kwargs: object) -> object:
         with own_state():
             bound = arguments.plain(args, kwargs)
-            return _parted(function(*bound.args, **bound.kwargs), bound)
+            result = function(*bound.args, **bound.kwargs)
+            if isinstance(result, types.GeneratorType):  # of a function that checks at the call
+                return _steps(result, bound)
+            return _parted(result, bound)
 
     return guarded
 
@@ -178,18 +181,20 @@ def _yielding(function: Callable, arguments: Arguments) -> Callable:
     def guarded(*args: object, **kwargs: object) -> Iterator[object]:
         with own_state():
             bound = arguments.plain(args, kwargs)
-        return steps(function(*bound.args, **bound.kwargs), bound)
-
-    def steps(made: Iterator[object], bound: inspect.BoundArguments) -> Iterator[object]:
-        while True:
-            with own_state():
-                try:
-                    item = _parted(next(made), bound)
-                except StopIteration:
-                    return
-            yield item
+        return _steps(function(*bound.args, **bound.kwargs), bound)
 
     return guarded
+
+
+def _steps(made: Iterator[object], bound: inspect.BoundArguments) -> Iterator[object]:
+    """Yield what a generator yields; it runs in torch's own state, its caller in between in his."""
+    while True:
+        with own_state():
+            try:
+                item = _parted(next(made), bound)
+            except StopIteration:
+                return
+        yield item
 
 
 def _parted(result: object, bound: inspect.BoundArguments, first: int = 0) -> object:
