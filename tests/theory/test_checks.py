@@ -12,12 +12,14 @@ from privacy_for_free.theory import (
     kernel,
     langevin,
     linear,
+    linear_case,
     linear_extractors,
     shift,
     simulation,
     stability,
     tables,
     tracing,
+    tracing_prediction,
 )
 
 
@@ -29,6 +31,10 @@ def stream():
     return generator(0, "checks")
 
 
+SMOOTH = stability.smooth_extractor(2, 2, 3, stream())
+FLAT = stability.SmoothExtractor(torch.zeros(2, 2, 3).double(), torch.zeros(2, 2).double())
+FOUR = rows(4, 2), rows(4, 2)[:, 0], rows(4, 2)
+
 K2 = [
     (linear.largest_step, (2.5, 1), "m 2.5: allowed are whole numbers"),
     (linear.largest_step, ("2", 1), "m '2': allowed are whole numbers"),
@@ -36,6 +42,18 @@ K2 = [
     (tracing.effect_size, (["784"], 10), "mahalanobis_squared"),
     (kernel.monte_carlo_kernel, (kernel.RandomReLU(3), rows(2, 3), 2.0, stream()), "draws 2.0: allowed"),
     (tables.movement, ("10",), "n '10': allowed"),
+    (tracing.effect_size_pool, (1.0, 5, 5.5), "pool 5.5: allowed are whole numbers"),
+    (simulation.half_of_a_pool, (3, 2.5, 9), "n 2.5: allowed are whole numbers"),
+    (
+        linear.single_run_threshold,
+        (2**70, 3),
+        "k 1180591620717411303424: allowed are whole numbers from 1 to 9",
+    ),
+    (
+        stability.targets,
+        (SMOOTH, rows(4, 3).float(), 0),
+        "real torch.float32 .* allowed are torch.float64, 3",
+    ),
 ]
 K3 = [
     (linear.without, (rows(4, 2), -1), "index -1: allowed are 0 to 3"),
@@ -64,6 +82,33 @@ K3 = [
     (tracing.auc, ([],), r"effect \(0,\): allowed are one number or more"),
     (tracing.fresh_law, (np.ones((2, 1)), np.ones(2), 3), r"variance \(2,\): allowed"),
     (tables.tracing, ([], 1.0), "n of length 0"),
+    (shift.gradient_changes, (None, [], *[rows(4, 4)[None, None]] * 3, [-1.0], [1]), "deltas -1.0: allowed"),
+    (shift.smooth_shift, (SMOOTH, rows(4, 3), 4, rows(2, 3), [1], 0.1), "index 4: allowed are 0 to 3"),
+    (stability.descend, (SMOOTH, rows(1, 5)[0], rows(2, 3), 1, 0.1), r"target \(5,\): allowed are the 4"),
+    (stability.predicted_shift, (FLAT, rows(4, 3), 0, rows(2, 3)), "synthetic .* the Hessian has an inverse"),
+    (stability.stability_bound, (1.0, 5, 1e300, 1.0, 9), r"c 1.0, Lambda 1e\+300, .*: allowed are numbers"),
+    (gibbs.temperature_of, (5e-324, 1.0, 1.0), "eps0 5e-324, .*: temperature inf: allowed"),
+    (gibbs.gaussian_kl, (1e300, 1, 1.0), r"shift_norm 1e\+300, m 1, temperature 1.0: allowed are numbers"),
+    (gibbs_models.logistic, (*[rows(2, 2)] * 3, 1.0, 0.0, (4, 8, 0)), "eps0 1.0, disk_radius 0.0: lipschitz"),
+    (gibbs_models.gaussian, (rows(5, 2).numpy(), 2, 1.0, 5e-324), "eps0 1.0, ball_radius 5e-324: "),
+    (kernel.mean_embedding_bound, (kernel.linear(), rows(3, 2).float()), "real torch.float32 .* float64"),
+    (langevin.network_lipschitz, (1e300,), r"radius 1e\+300: allowed are numbers that give"),
+    (
+        langevin.shift_change,
+        (langevin.network_loss, rows(3, 3), *FOUR, 1.0),
+        "theta .* 4 parameters for each",
+    ),
+    (linear.stationary_covariance, (torch.eye(2), 9.0, 1, 1), "step_size 9.0: stationary only between"),
+    (
+        linear_case.statistical,
+        ("a check", 1.0, torch.ones(5)),
+        "samples, all 1: allowed are ones that differ",
+    ),
+    (
+        tracing_prediction.rates,
+        (tracing.fresh_law([1.0], [1.0], 3), [0.1], 5e-324),
+        "scale from 4.94066e-324",
+    ),
 ]
 K4 = [
     (linear_extractors.random_extractors, (10**6, 10**3, 10**3, stream()), "count 1000000, k 1000, d 1000: "),
@@ -114,3 +159,22 @@ def test_spread_and_rows():
         checks.spread("sd", np.array([-1.0, 1.0]))
     with pytest.raises(ValueError, match="replaced 0 to 4, by"):
         checks.replaced((np.array([0, 4]), rows(2, 2)), rows(4, 2))
+
+
+def test_k3_a_descent_that_diverges_is_followed_to_infinity():
+    lengths, _ = linear.compare_descents(
+        rows(2, 30), rows(5, 30), 1, 150, 10.0, 2, lambda purpose, *index: generator(0, purpose, *index)
+    )["one extractor"]
+    assert not torch.isfinite(lengths[-1])
+
+
+def test_k3_who_is_infinitely_far_away_is_found_at_every_rate():
+    assert tracing.tpr([0.0, 0.5, 1.0], np.inf).tolist() == [1.0, 1.0, 1.0]
+    assert tables.tracing(20, 50.0, 0.0).tpr.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_only_a_degenerate_minimum_is_an_error_of_its_own():
+    with pytest.raises(stability.DegenerateError, match=r"initial .* the search from this start ends at"):
+        shift.minimum_shift(SMOOTH, rows(6, 3), 0, rows(1, 3).repeat(3, 1))
+    with pytest.raises(ValueError, match="index 6"):
+        shift.minimum_shift(SMOOTH, rows(6, 3), 6, rows(1, 3))

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -37,6 +37,7 @@ def naive_loss(extractors, real, synthetic):
     return total / len(extractors)
 
 
+@settings(deadline=None)
 @given(rows(4, 3), rows(2, 3))
 def test_matching_loss_equals_its_naive_twin(real, synthetic):
     theta = linear.random_extractors(3, 2, 3, generator(0, "theta"))
@@ -53,6 +54,7 @@ def test_balanced_extractors_average_to_the_expectation(k, d):
     torch.testing.assert_close(average, 0.3 * k * torch.eye(d, dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(rows(5, 4), rows(3, 4), st.integers(1, 6), st.floats(0.1, 3))
 def test_expected_loss_and_gradient(real, synthetic, k, variance):
     theta = linear.balanced_extractors(k, 4, generator(1, "basis"), variance=variance)
@@ -131,6 +133,7 @@ def test_jensen_log_factor_is_below_log_of_mean():
         linear.mean_log_factor(0.1, 1, 1, 1)
 
 
+@settings(deadline=None)
 @given(rows(6, 3), st.integers(1, 6))
 def test_batch_covariance_by_enumeration(real, batch):
     means = torch.stack([real[list(chosen)].mean(0) for chosen in combinations(range(6), batch)])
@@ -192,6 +195,7 @@ def test_impossible_batch_is_refused(batch):
         linear.batch_covariance(normal(20, 2), batch)
 
 
+@settings(deadline=None)
 @given(rows(5, 3), st.integers(0, 4))
 def test_removal_shift_is_the_difference_of_means_and_obeys_the_bound(real, index):
     shift = linear.removal_shift(real, index)

@@ -33,7 +33,15 @@ def test_errors_are_honest():
     assert simulation.half_of_a_pool(6, 15, 100, 3) == simulation.half_of_a_pool(6, 15, 100, 3)
 
 
-@pytest.mark.parametrize(("d", "n", "repetitions"), [(0, 20, 9), (39, 20, 9), (1, 1, 9), (4, 20, 1)])
-def test_wrong_sizes_are_named(d, n, repetitions):
-    with pytest.raises(ValueError, match=rf"d {d}, n {n}, repetitions {repetitions}: allowed are d from 1"):
+@pytest.mark.parametrize(
+    ("d", "n", "repetitions", "wrong", "allowed"),
+    [
+        (0, 20, 9, "d 0", "1 to 38"),
+        (39, 20, 9, "d 39", "1 to 38"),
+        (1, 1, 9, "n 1", "2 up"),
+        (4, 20, 1, "repetitions 1", "2 up"),
+    ],
+)
+def test_k2_wrong_sizes_are_named(d, n, repetitions, wrong, allowed):
+    with pytest.raises(ValueError, match=rf"^{wrong}: allowed are whole numbers from {allowed}$"):
         simulation.half_of_a_pool(d, n, repetitions)

@@ -139,7 +139,7 @@ def test_minimiser_moves_as_the_implicit_function_theorem_says(extractor):
 def test_a_degenerate_minimiser_is_refused():
     """Two images under a linear extractor: only their mean is determined."""
     real = normal(5, D)
-    with pytest.raises(ValueError, match=r"mu .*: allowed are below 1.0e-12, above 0"):
+    with pytest.raises(stability.DegenerateError, match=r"mu .*: allowed are below 1.0e-12, above 0"):
         stability.minimise(lambda x: x[:, :3], real[:, :3].mean(0), normal(2, D, seed=1))
 
 

@@ -163,7 +163,7 @@ def test_caps_hold_at_the_ends():
         (lambda: tracing.tpr(1.5, 1.0), "fpr 1.5: allowed are rates from 0 to 1"),
         (lambda: tracing.effect_size(-1.0, 10), "squared lengths down to -1: allowed are"),
         (lambda: tracing.effect_size(1.0, 0), "n 0: allowed are whole numbers from 1 up"),
-        (lambda: tracing.effect_size_pool(1.0, 5, 5), "n 5 of a pool of 5: allowed are"),
+        (lambda: tracing.effect_size_pool(1.0, 5, 5), "pool 5: allowed are whole numbers from 6 up"),
         (lambda: tracing.effect_size_pool(40.0, 10), "squared distance 40 .* allowed are 0 to 19"),
         (lambda: tracing.cap_random_subset(0.1, 2.0), "rate 2.0: allowed are 0 to 1"),
         (lambda: tracing.cap_private(0.1, -1.0), "epsilon -1.0, delta 1e-05: allowed are epsilon"),

@@ -1,6 +1,10 @@
 """Checks that the functions of this room share, besides those of `core.validate`."""
 
+import functools
+import inspect
 import math
+import re
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,6 +12,39 @@ import torch
 from privacy_for_free.core import validate
 
 LARGEST = 2**28  # entries of one array that a function may need: 2 GiB in float64
+LARGEST_COUNT = 2**53  # every whole number up to here is a float
+NAME = re.compile(r"(?:^|, )([A-Za-z_]\w*)")  # of an argument, with its value behind it
+
+
+def naming(*names: str) -> Callable[[Callable], Callable]:
+    """Return a decorator: what fails with arguments that are each right alone is said of those named.
+
+    It stands below `entrance`. Numbers that no float holds, and refusals by functions that call the same
+    thing another name, become one ValueError that begins with names and values. Not for generators.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: object, **kwargs: object) -> object:
+            try:
+                with np.errstate(over="raise", invalid="raise", divide="raise"):
+                    return function(*args, **kwargs)
+            except (ArithmeticError, ValueError) as error:
+                said, of = str(error), signature.bind(*args, **kwargs)
+                about = set(NAME.findall(said.partition(":")[0]))
+                if type(error) is ValueError and about and about <= signature.parameters.keys():
+                    raise
+                of.apply_defaults()
+                given = ", ".join(f"{name} {of.arguments[name]!r}" for name in names)
+                if isinstance(error, ArithmeticError):
+                    said = "allowed are numbers that give results which a float holds"
+                raise ValueError(f"{given}: {said}") from error
+
+        return call
+
+    return decorate
 
 
 def counts(least: int = 1, **values: int) -> None:
@@ -18,7 +55,8 @@ def counts(least: int = 1, **values: int) -> None:
     ValueError: m 0: allowed are whole numbers from 1 up
     """
     for name, value in values.items():
-        validate.whole(name, value, least)
+        if validate.whole(name, value, least) > LARGEST_COUNT:
+            raise ValueError(f"{name} {value!r}: allowed are whole numbers from {least} to {LARGEST_COUNT}")
 
 
 def positive(**values: float) -> None:
@@ -106,9 +144,15 @@ def sizes(shape: tuple[int, ...]) -> None:
     memory(f"shape {shape!r}", 2 * math.prod(shape))
 
 
-def replaced(replaced: tuple[np.ndarray, torch.Tensor], points: torch.Tensor) -> None:
-    """Refuse rows that `points` (n, d) has not, and what comes for them where it is not as many rows of d."""
+def replaced(
+    replaced: tuple[np.ndarray, torch.Tensor], points: torch.Tensor, others: torch.Tensor | None = None
+) -> None:
+    """Refuse rows that `points` (n, d) has not, and what comes for them where it is not as many rows of d.
+
+    What comes, `points` and `others` are floats of one dtype.
+    """
     leaving, coming = replaced
+    floats(points=points, others=others, replaced=coming)
     least, most = (int(end) for end in (np.min(leaving), np.max(leaving)))
     if least < 0 or most >= len(points) or tuple(coming.shape) != (len(leaving), points.shape[1]):
         raise ValueError(

@@ -52,6 +52,7 @@ def require_counts(n: int, m: int) -> None:
 
 
 @entrance
+@checks.naming("eps0", "radius", "lipschitz")
 def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
     """Return tau = 4 B L / eps0, the temperature at which the bound is r eps0.
 
@@ -59,7 +60,9 @@ def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
     8.0
     """
     require_positive(eps0=eps0, radius=radius, lipschitz=lipschitz)
-    return 4.0 * radius * lipschitz / eps0
+    temperature = 4.0 * radius * lipschitz / eps0
+    require_positive(temperature=temperature)
+    return temperature
 
 
 @entrance
@@ -146,6 +149,7 @@ def farthest_pairs(points: np.ndarray, others: np.ndarray, count: int) -> np.nda
 
 
 @entrance
+@checks.naming("shift_norm", "m", "temperature")
 def gaussian_kl(shift_norm: float | np.ndarray, m: int, temperature: float) -> float | np.ndarray:
     """Return KL(p||p') = m ||shift||^2 / (2 tau) of the posteriors N(mean of S, tau I / m) on all of R^d.
 
@@ -159,6 +163,7 @@ def gaussian_kl(shift_norm: float | np.ndarray, m: int, temperature: float) -> f
 
 
 @entrance(shapes="mean d, shifts k d")
+@checks.naming("m", "temperature", "theta_radius")
 def gaussian_log_ratio(
     mean: np.ndarray, shifts: np.ndarray, m: int, temperature: float, theta_radius: float
 ) -> np.ndarray:
@@ -185,6 +190,7 @@ def gaussian_log_ratio(
 
 
 @entrance
+@checks.naming("kappa", "radius")
 def ball_log_partition_derivative(t: np.ndarray, kappa: float, radius: float, dimension: int) -> np.ndarray:
     """Return A'(t), A(t) = ln integral of exp(kappa t theta_1 - kappa ||theta||^2/2) over a ball of R^d.
 
@@ -196,6 +202,7 @@ def ball_log_partition_derivative(t: np.ndarray, kappa: float, radius: float, di
     validate.whole("dimension", dimension, 1)
     require_positive(kappa=kappa, radius=radius)
     half, edge = kappa * np.asarray(t, float) ** 2 / 2, kappa * radius**2 / 2
+    require_positive(kappa_radius_squared=edge)
     largest = max(float(half.max(initial=0.0)), edge)
     checks.memory(f"kappa {kappa}, radius {radius}, t to {np.abs(t).max(initial=0):g}: terms", largest, BLOCK)
     k = np.arange(math.ceil(largest + 12 * math.sqrt(largest)) + 60, dtype=float)

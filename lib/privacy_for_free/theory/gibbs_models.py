@@ -5,7 +5,7 @@ models in the plane take their coordinates along two fixed orthonormal images, m
 vertical cosine, so norms do not grow. Synthetic images are condensed in closed form: moved onto the mean of
 the real ones. Every function tries some removals or replacements of one image and returns, for each,
 the largest |log ratio| over theta in nats (`LogRatios`). The temperature is 4 B L / eps0 throughout, so that
-the bound is (m/n) eps0.
+the bound is (m/n) eps0. Tensors are float64 and may live on any device; results are NumPy arrays.
 
   gaussian               ||theta - s||^2/2 in all d dimensions, theta in a ball, L = rho + B; closed form
   gaussian_kl            the same without the ball: KL(p||p'), of order m/n^2, not a log ratio
@@ -14,8 +14,6 @@ the bound is (m/n) eps0.
   logistic_random_subset the same on m random real images of each class; enumeration
   network                <a, tanh(W s + b)> in the plane, logistic loss, Langevin chains: the largest over the
                          states visited, a lower estimate of the largest over the domain
-
-Tensors are float64 and may live on any device; results are NumPy arrays.
 """
 
 import math
@@ -170,10 +168,10 @@ def replacements(points: torch.Tensor, pool: torch.Tensor, pairs: int) -> tuple[
 
 
 @entrance(shapes="images n d")
+@checks.naming("eps0", "ball_radius")
 def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; m synthetic images, theta in the ball of that radius."""
     checks.positive(eps0=eps0, ball_radius=ball_radius)
-    checks.counts(m=m)
     lipschitz = ball_radius + RADIUS
     temperature = gibbs.temperature_of(eps0, RADIUS, lipschitz)
     shifts = gibbs.removal_shifts(images)
@@ -184,13 +182,13 @@ def gaussian(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> Log
 
 
 @entrance(shapes="images n d")
+@checks.naming("eps0", "ball_radius")
 def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> LogRatios:
     """Remove each row of images (n, d) in turn; theta in all of R^d, at the temperature of `gaussian`.
 
     The divergence is exact and so its own bound; there is no Lipschitz constant.
     """
     checks.positive(eps0=eps0, ball_radius=ball_radius)
-    checks.counts(m=m)
     temperature = gibbs.temperature_of(eps0, RADIUS, ball_radius + RADIUS)
     norms = np.linalg.norm(gibbs.removal_shifts(images), axis=1)
     divergences = gibbs.gaussian_kl(norms, m, temperature)
@@ -201,6 +199,7 @@ def gaussian_kl(images: np.ndarray, m: int, eps0: float, ball_radius: float) -> 
 
 
 @entrance(shapes="synthetic m 2, other m 2, shifts k 2")
+@checks.naming("eps0", "disk_radius")
 def logistic(
     synthetic: torch.Tensor,
     other: torch.Tensor,
@@ -227,6 +226,7 @@ def logistic(
 
 
 @entrance(shapes="points n 2, others l 2")
+@checks.naming("eps0", "disk_radius")
 def logistic_all_data(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -237,8 +237,7 @@ def logistic_all_data(
     grid: tuple[int, int, int],
 ) -> LogRatios:
     """Train on all real images (n, 2) of two classes at temperature tau n/m; `replaced`: `replacements`."""
-    checks.replaced(replaced, points)
-    checks.floats(points=points, others=others)
+    checks.replaced(replaced, points, others)
     validate.whole("m", m, 1, len(points))
     leaving, coming = replaced
     temperature = gibbs.temperature_of(eps0, RADIUS, disk_radius) * len(points) / m
@@ -259,6 +258,7 @@ def logistic_all_data(
 
 
 @entrance(shapes="points n 2, others l 2")
+@checks.naming("eps0", "disk_radius")
 def logistic_random_subset(
     points: torch.Tensor,
     others: torch.Tensor,
@@ -273,8 +273,7 @@ def logistic_random_subset(
     Exact, by enumeration of all subsets: m up to 3, and n small for m above 1. The bound is
     ln(1 + r (e^eps - 1)), eps that of one image at its own distance.
     """
-    checks.replaced(replaced, points)
-    checks.floats(points=points, others=others)
+    checks.replaced(replaced, points, others)
     validate.whole("m", m, 1, len(points))
     leaving, coming = replaced
     temperature = gibbs.temperature_of(eps0, RADIUS, disk_radius)
@@ -311,6 +310,7 @@ def _disk(
 
 
 @entrance(shapes="synthetic m 2, other m 2, shifts k 2")
+@checks.naming("eps0")
 def network(
     synthetic: torch.Tensor,
     other: torch.Tensor,

@@ -131,6 +131,8 @@ def monte_carlo_kernel(
     checks.floats(images=images)
     if images.dim() < 2 or not images.numel():
         raise ValueError(f"images {tuple(images.shape)}: allowed are one or more, (n, d) or (n, C, H, W)")
+    if isinstance(network, RandomReLU) and images.shape[1:] != (network.inputs,):
+        raise ValueError(f"images {tuple(images.shape)}: allowed are (n, {network.inputs}), as the network")
     checks.memory(f"{len(images)} images", len(images) ** 2)
     mean = images.new_zeros((len(images), len(images)))
     spread = torch.zeros_like(mean)
@@ -151,23 +153,24 @@ def mmd_squared(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> 
 
     Differentiable in both, where the kernel is.
     """
-    _check(real, synthetic)
+    _check(real=real, synthetic=synthetic)
     between = kernel(real, synthetic).mean()
     return kernel(real, real).mean() - 2 * between + kernel(synthetic, synthetic).mean()
 
 
-@entrance
+@entrance(shapes="real n d, synthetic m d")
 def mmd_gradient(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
     """Return the gradient (m, d) of `mmd_squared` in the synthetic images.
 
     A check, used by tests: it is that of `theory.linear` for the linear kernel.
     """
+    _check(real=real, synthetic=synthetic)
     variable = synthetic.detach().clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(mmd_squared(kernel, real.detach(), variable), variable)
     return gradient
 
 
-@entrance
+@entrance(shapes="real n d")
 def mean_embedding_shift(
     kernel: Kernel, real: torch.Tensor, index: int | torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -176,8 +179,10 @@ def mean_embedding_shift(
     Exact, from one Gram matrix: n^2 times its square is K(x, x) - 2 mean K(x, T\\x) + mean K(T\\x, T\\x).
     ValueError for fewer than 2 images and for an index that is not one of theirs.
     """
-    _check(real, real)
+    _check(real=real)
     n = len(real)
+    if isinstance(index, int):
+        checks.place(index, n)
     chosen = torch.arange(n) if index is None else torch.as_tensor(index)
     if chosen.is_floating_point() or chosen.dtype is torch.bool:
         raise ValueError(f"index {chosen.dtype}: allowed are whole numbers")
@@ -191,22 +196,27 @@ def mean_embedding_shift(
     return square.clamp_min(0).sqrt()[chosen.to(real.device)] / n
 
 
-@entrance
+@entrance(shapes="real n d")
 def mean_embedding_bound(kernel: Kernel, real: torch.Tensor) -> float:
     """Return 2 kappa / n, kappa^2 the largest K(x, x) of real (n, d): no image moves mu_T by more."""
-    _check(real, real)
+    _check(real=real)
     largest = max(float(kernel(row[None], row[None])) for row in real)
     return 2 * math.sqrt(largest) / len(real)
 
 
-def _check(real: torch.Tensor, synthetic: torch.Tensor) -> None:
-    for images in (real, synthetic):
-        fits = images.dim() == 2 and len(images) > 0 and images.shape[1] == real.shape[-1]
-        if images.dtype != torch.float64 or not fits:
+def _check(**images: torch.Tensor) -> None:
+    """Refuse images, by name, that are not float64 rows of one length, or are too many for memory."""
+    (first, *_) = images.values()
+    for name, rows in images.items():
+        if (
+            rows.dtype != torch.float64
+            or rows.dim() != 2
+            or not len(rows)
+            or rows.shape[1] != first.shape[-1]
+        ):
             raise ValueError(
-                f"images {real.dtype} {tuple(real.shape)} and {synthetic.dtype} {tuple(synthetic.shape)}: "
-                "allowed are float64, (n, d) and (m, d) of the same d"
+                f"{name} {rows.dtype} {tuple(rows.shape)}: allowed are float64, one row or more of the same "
+                "length"
             )
-    checks.memory(
-        f"images {tuple(real.shape)} and {tuple(synthetic.shape)}", len(real) * max(len(real), len(synthetic))
-    )
+    sizes = [len(rows) for rows in images.values()]
+    checks.memory(f"{', '.join(images)} of {sizes} rows", sizes[0] * max(sizes))

@@ -48,7 +48,7 @@ def distances(
     ValueError for images that are not float64, and for a displacement that is not above 0.
     """
     if real.dtype != torch.float64 or start.dtype != torch.float64:
-        raise ValueError(f"images {real.dtype} and {start.dtype}: allowed are float64")
+        raise ValueError(f"real and start of {real.dtype} and {start.dtype}: allowed are float64")
     if not all(delta > 0 for delta in deltas):
         raise ValueError(f"deltas {deltas}: allowed are numbers above 0")
     if not deltas:

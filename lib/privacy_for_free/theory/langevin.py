@@ -33,6 +33,7 @@ def network_balls(hidden: int, radius: float) -> Balls:
 
 
 @entrance
+@checks.naming("radius")
 def network_lipschitz(radius: float) -> float:
     """Return the Lipschitz constant in s of `network_loss` on `network_balls`: ||a|| ||W|| <= radius^2."""
     require_positive(radius=radius)
@@ -114,6 +115,7 @@ def sgld(
     for _, radius in balls or ():
         checks.positive(balls=radius)
     checks.floats(points=points, labels=labels, start=start)
+    _fits(loss, points, start=start)
     checks.memory(f"steps {steps}, keep_every {keep_every}", steps // keep_every * start.numel())
     chains, count = len(start), len(points)
     minibatch = batch is not None and batch < count
@@ -151,6 +153,7 @@ def shift_change(
     """
     require_positive(temperature=temperature)
     checks.floats(theta=theta, points=points, labels=labels, shifts=shifts)
+    _fits(loss, points, theta=theta)
     flat = theta.reshape(-1, theta.shape[-1])
     before = loss(flat, points, labels)
     changes = [(loss(flat, points + shift, labels) - before).sum(1) / temperature for shift in shifts]
@@ -174,3 +177,14 @@ def log_normaliser_ratio(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     means = torch.expm1(-change).mean(-2)
     centre = means.mean(-1)
     return torch.log1p(centre), means.std(-1) / math.sqrt(chains) / (1 + centre)
+
+
+def _fits(loss: Loss, points: torch.Tensor, **theta: torch.Tensor) -> None:
+    """Refuse points and parameters, by name, that are none of the small network's."""
+    if loss is not network_loss:
+        return
+    if points.shape[-1] != 2:
+        raise ValueError(f"points {tuple(points.shape)}: allowed are points of the plane, (k, 2)")
+    for name, values in theta.items():
+        if values.shape[-1] % 4:
+            raise ValueError(f"{name} {tuple(values.shape)}: allowed are 4 parameters for each hidden unit")

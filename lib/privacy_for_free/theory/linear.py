@@ -83,6 +83,7 @@ def largest_step(m: int, k: int, variance: float = 1.0) -> float:
 
 
 @entrance
+@checks.naming("step_size", "m", "variance")
 def mean_square_factor(step_size: float, m: int, k: int, d: int, variance: float = 1.0) -> float:
     """E||D'||^2 / ||D||^2 of one step with a fresh Gaussian theta: 1 - 2 a k + a^2 k (k+d+1), a = 2 eta v/m.
 
@@ -105,6 +106,7 @@ def largest_step_fresh(m: int, k: int, d: int, variance: float = 1.0) -> float:
 
 
 @entrance
+@checks.naming("step_size", "m", "variance")
 def mean_log_factor(
     step_size: float, m: int, k: int, d: int, variance: float = 1.0, nodes: int = 200
 ) -> float:
@@ -114,9 +116,8 @@ def mean_log_factor(
     stability. With q ~ chi2(k) and c ~ chi2(d - 1) independent, the ratio is (1 - a q)^2 + a^2 q c: the
     first term along D, the second across it. Integrated by Gauss-Legendre in the two quantiles.
     """
-    checks.setting(step_size=step_size, m=m, k=k)
-    validate.whole("d", d, 2)
-    checks.positive(variance=variance)
+    checks.setting(step_size=step_size, m=m, k=k, variance=variance)
+    checks.counts(2, d=d)
     validate.whole("nodes", nodes, 1, 2000)
     a = 2 * step_size * variance / m
     points, weights = np.polynomial.legendre.leggauss(nodes)
@@ -131,8 +132,6 @@ def single_run_threshold(k: int, d: int) -> float:
 
     There `mean_log_factor` is 0; up to 3 times the mean-square threshold is searched.
     """
-    validate.whole("k", k, 1)
-    validate.whole("d", d, 2)
     largest = largest_step_fresh(1, k, d)
     return brentq(lambda share: mean_log_factor(share * largest, 1, k, d), 0.9, 3)
 
@@ -154,11 +153,9 @@ def descend(
     returns the indices of the real images that step sees (all, if left out); `optimiser` makes a torch
     optimiser of [S] (plain gradient descent with `step_size`, if left out).
     """
-    checks.floats(initial=initial, real=real)
+    checks.floats(initial=initial, real=real, extractors=None if callable(extractors) else extractors)
     checks.setting(step_size=step_size)
     checks.counts(0, steps=steps)
-    if isinstance(extractors, torch.Tensor):
-        checks.floats(real=real, extractors=extractors)
     synthetic = initial.detach().clone().requires_grad_(True)
     make = optimiser or (lambda parameters: torch.optim.SGD(parameters, lr=step_size))
     descent = make([synthetic])
@@ -172,6 +169,7 @@ def descend(
 
 
 @entrance(shapes="initial m d, real n d")
+@checks.naming("step_size", "k")
 def compare_descents(
     initial: torch.Tensor,
     real: torch.Tensor,
@@ -189,8 +187,7 @@ def compare_descents(
     `draw(purpose, *index)` makes the generators.
     """
     checks.floats(initial=initial, real=real)
-    checks.counts(k=k, steps=steps)
-    checks.positive(step_size=step_size)
+    checks.setting(step_size=step_size, k=k, steps=steps)
     validate.whole("batch", batch, 1, len(real))
     (m, d), mean = initial.shape, real.mean(0, keepdim=True)
     kept = random_extractors(1, k, d, draw("kept"))
@@ -212,7 +209,10 @@ def compare_descents(
         for step in range(steps):
             theta = extractors(step) if callable(extractors) else extractors
             seen = mean if batches is None else real[batches(step)]
-            synthetic = descend(synthetic, seen, theta, 1, step_size)
+            moved = synthetic.clone().requires_grad_(True)  # one step of `descend`, which wants finite images
+            matching_loss(theta, seen, moved).backward()
+            torch.optim.SGD([moved], lr=step_size).step()
+            synthetic = moved.detach()
             lengths.append(float((mean - synthetic.mean(0)).norm() / start))
             square.append(factor * square[-1] + (added / float(start) ** 2 if batches else 0.0))
         if name == "expected loss":
@@ -265,11 +265,12 @@ def stationary_covariance(batch_cov: torch.Tensor, step_size: float, m: int, k: 
     checks.counts(m=m, k=k)
     rate = 2 * step_size * k / m
     if not 0 < rate < 2:
-        raise ValueError(f"step size {step_size}: stationary only between 0 and {largest_step(m, k)}")
+        raise ValueError(f"step_size {step_size}: stationary only between 0 and {largest_step(m, k)}")
     return rate / (2 - rate) * batch_cov
 
 
 @entrance(shapes="covariance d d, batch_cov d d")
+@checks.naming("step_size", "m", "k")
 def covariance_step(
     covariance: torch.Tensor, batch_cov: torch.Tensor, step_size: float, m: int, k: int
 ) -> torch.Tensor:
@@ -282,8 +283,8 @@ def covariance_step(
     checks.setting(step_size=step_size, m=m, k=k)
     a = 2 * step_size / m
     both = covariance + batch_cov
-    identity = torch.eye(len(both), dtype=both.dtype, device=both.device)
-    return (1 - 2 * a * k) * covariance + a**2 * k * ((k + 1) * both + both.trace() * identity)
+    spread = (k + 1) * both + both.trace() * torch.eye(len(both)).to(both)
+    return (1 - 2 * a * k) * covariance + a**2 * k * spread
 
 
 @entrance(shapes="batch_cov d d")
@@ -301,11 +302,10 @@ def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: in
     a = 2 * step_size / m
     if not 0 < a * (k + d + 1) < 2:
         raise ValueError(
-            f"step size {step_size}: stationary only between 0 and {largest_step_fresh(m, k, d)}"
+            f"step_size {step_size}: stationary only between 0 and {largest_step_fresh(m, k, d)}"
         )
     trace = batch_cov.trace() * (1 + a * (k + d + 1) / (2 - a * (k + d + 1)))
-    identity = torch.eye(d, dtype=batch_cov.dtype, device=batch_cov.device)
-    return a * ((k + 1) * batch_cov + trace * identity) / (2 - a * (k + 1))
+    return a * ((k + 1) * batch_cov + trace * torch.eye(d).to(batch_cov)) / (2 - a * (k + 1))
 
 
 # --- one sample (1.3) ------------------------------------------------------------------------------------
@@ -319,8 +319,7 @@ def removal_shift(real: torch.Tensor, index: int) -> torch.Tensor:
     ||x|| <= B for every image.
     """
     checks.floats(real=real)
-    n = len(real)
-    checks.place(index, n)
+    checks.place(index, n := len(real))
     others = (real.sum(0) - real[index]) / (n - 1)
     return (others - real[index]) / n
 
@@ -347,4 +346,5 @@ def recover_from_black(synthetic: torch.Tensor) -> torch.Tensor:
     Real initialisation adds one common image to all, s_j = x_j + c. Where some x_j is black (0), c is the
     minimum over j, and every image is right there. Photographs have few black pixels, line drawings many.
     """
+    checks.floats(synthetic=synthetic)
     return synthetic - synthetic.amin(0)

@@ -171,6 +171,8 @@ def statistical(check: str, expected: float, samples: torch.Tensor) -> Row:
             f"expected {expected!r}, {len(samples)} samples: allowed are finite ones but 0, 2 or more"
         )
     mean, error = float(samples.mean()), float(samples.std()) / math.sqrt(len(samples))
+    if not error:
+        raise ValueError(f"samples, all {mean:g}: allowed are ones that differ")
     return {
         "check": check,
         "kind": "statistical",

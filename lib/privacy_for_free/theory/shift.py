@@ -87,6 +87,18 @@ def gradient_changes(
         checks.positive(deltas=delta)
     for count in counts:
         checks.counts(counts=count)
+    return _gradient_changes(network, extractors, real, synthetic, direction, deltas, counts)
+
+
+def _gradient_changes(
+    network: Network,
+    extractors: Iterable[Weights],
+    real: torch.Tensor,
+    synthetic: torch.Tensor,
+    direction: torch.Tensor,
+    deltas: Sequence[float],
+    counts: Sequence[int],
+) -> Iterator[GradientChange]:
     total = synthetic.new_zeros((1 + len(deltas), *synthetic.shape))
     for used, theta in enumerate(extractors, 1):
         features = partial(network.features, theta)
@@ -136,6 +148,17 @@ def smooth_shift(
     validate.not_negative("step_size", step_size)
     checks.floats(real=real, start=start)
     checks.place(index, len(real))
+    return _smooth_shift(extractor, real, index, start, stops, step_size)
+
+
+def _smooth_shift(
+    extractor: stability.SmoothExtractor,
+    real: torch.Tensor,
+    index: int,
+    start: torch.Tensor,
+    stops: Sequence[int],
+    step_size: float,
+) -> Iterator[SmoothShift]:
     _, path, other = stability.shift_path(extractor, real, index, start, max(stops), step_size)
     proved = extractor.proved_constants(len(start))
     measured = stability.measured_constants(extractor, real, index, path, other)
@@ -163,7 +186,7 @@ def minimum_shift(
 ) -> MinimumShift:
     """Find the minimisers with and without image `index` of real (n x d), from a start (m x d), float64.
 
-    ValueError where the search ends at a degenerate point, of which the theorem says nothing.
+    stability.DegenerateError where the search ends at a degenerate point, of which the theorem says nothing.
     """
     checks.floats(real=real, start=start)
     checks.place(index, len(real))
@@ -201,6 +224,7 @@ def margins(
     synthetic, against   m x C x H x W each: the two classes; tests N x C x H x W
     name                 which start and order of batches: the same ones for the same seed and name
     """
+    checks.floats(synthetic=synthetic, against=against, tests=tests)
     count = len(synthetic)
     labels = torch.tensor([0] * count + [1] * len(against), device=synthetic.device)
     trained = training.train(network, torch.cat([synthetic, against]), labels, schedule, seed, name)

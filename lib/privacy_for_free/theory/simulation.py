@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
 from privacy_for_free.theory import checks, tracing
@@ -55,7 +56,8 @@ def fresh_members(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
 @entrance
 def half_of_a_pool(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
     """Draw one pool of 2 n images, which the attacker knows, and a random half of it each time."""
-    _check(d, n, repetitions, 2 * n - 2)
+    checks.counts(2, n=n)
+    _check(d, n, repetitions, 2 * n - 2)  # a pool's covariance has an inverse to here
     random = numpy_generator(seed, "simulated pool", d, n)
     images = random.standard_normal((2 * n, d))
     centred = images - images.mean(0)
@@ -74,12 +76,9 @@ def half_of_a_pool(d: int, n: int, repetitions: int, seed: int = 0) -> Effect:
     return Effect(float(gaps.mean()), float(error), *means)
 
 
-def _check(d: int, n: int, repetitions: int, most: float = np.inf) -> None:
-    if not (1 <= d <= most and n >= 2 and repetitions >= 2):
-        raise ValueError(
-            f"d {d!r}, n {n!r}, repetitions {repetitions!r}: allowed are d from 1 up, in a pool to 2 n - 2, "
-            "and 2 members and repetitions or more"
-        )
+def _check(d: int, n: int, repetitions: int, most: int | None = None) -> None:
+    checks.counts(2, n=n, repetitions=repetitions)
+    validate.whole("d", d, 1, most)
     checks.memory(f"d {d}, n {n}", 2 * n * d)
     checks.memory(
         f"repetitions {repetitions}, d {d}, n {n}, drawn in all", repetitions * 2 * n * d, MOST_DRAWN

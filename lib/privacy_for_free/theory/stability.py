@@ -50,6 +50,7 @@ import torch
 
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.theory import checks
 
 Extractor = Callable[[torch.Tensor], torch.Tensor]
@@ -130,6 +131,7 @@ def targets(extractor: Extractor, real: torch.Tensor, index: int) -> tuple[torch
     """Return the mean features (F,) of T and of T without image `index`; ValueError for no such image."""
     checks.floats(real=real)
     checks.place(index, len(real))
+    _fits(extractor, real=real)
     features = extractor(real)
     mean = features.mean(0)
     others = torch.cat([features[:index], features[index + 1 :]]).mean(0)
@@ -157,6 +159,7 @@ def descend(
 ) -> torch.Tensor:
     """Return the path (steps + 1, m, d) of gradient descent on `loss` from `initial` (m, d)."""
     checks.floats(target=target, initial=initial)
+    _fits(extractor, target, initial=initial)
     checks.counts(0, steps=steps)
     validate.not_negative("step_size", step_size)
     validate.fraction("momentum", momentum)
@@ -179,6 +182,7 @@ def shift_path(
     momentum: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Run T and T\\x from one start; return || S_t - S'_t || (steps + 1,) and both paths."""
+    checks.floats(real=real, initial=initial)
     paths = [
         descend(extractor, target, initial, steps, step_size, momentum)
         for target in targets(extractor, real, index)
@@ -202,6 +206,7 @@ def measured_constants(
     is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
     """
     checks.floats(real=real, path=path, other=other)
+    _fits(extractor, real=real)
     validate.whole("points", points, 2)
     checks.memory(f"path {tuple(path.shape)}", path[0].numel() ** 2)
     mean, others = targets(extractor, real, index)
@@ -218,6 +223,7 @@ def measured_constants(
 
 
 @entrance
+@checks.naming("c", "Lambda", "step_size", "steps")
 def stability_bound(
     c: float, n: int, Lambda: float, step_size: float, steps: int, momentum: float = 0.0
 ) -> float:
@@ -249,6 +255,10 @@ def stability_bound(
 # --- a non-degenerate minimiser --------------------------------------------------------------------------
 
 
+class DegenerateError(DivergenceError):
+    """The search for a minimiser ended at a point that is none, or is a degenerate one."""
+
+
 class Minimiser(NamedTuple):
     """A stationary point (m, d), the norm of the gradient there, and the smallest Hessian eigenvalue."""
 
@@ -267,10 +277,11 @@ def minimise(
 ) -> Minimiser:
     """Find a minimiser of `loss` from `initial` (m, d) by damped Newton steps (Levenberg's damping).
 
-    ValueError when the gradient does not fall below the tolerance or the point is degenerate (mu <= 0):
+    DegenerateError when the gradient does not fall below the tolerance or the point is degenerate (mu <= 0):
     such a point is no minimiser that the theorem speaks of.
     """
     checks.floats(target=target, initial=initial)
+    _fits(extractor, target, initial=initial)
     checks.positive(tolerance=tolerance)
     validate.whole("iterations", iterations, 1)
     checks.memory(f"initial {tuple(initial.shape)}", initial.numel() ** 2)
@@ -292,7 +303,10 @@ def minimise(
     norm = float(gradient(extractor, target, s).norm())
     mu = float(torch.linalg.eigvalsh(hessian(extractor, target, s))[0])
     if not norm < tolerance or not mu > 0:
-        raise ValueError(f"gradient {norm:.1e}, mu {mu:.1e}: allowed are below {tolerance:.1e}, above 0")
+        raise DegenerateError(
+            f"initial {tuple(initial.shape)}: the search from this start ends at gradient {norm:.1e}, "
+            f"mu {mu:.1e}: allowed are below {tolerance:.1e}, above 0"
+        )
     return Minimiser(s, norm, mu)
 
 
@@ -303,7 +317,30 @@ def predicted_shift(
     """Return -H^{-1} [G(S*; T\\x) - G(S*; T)] (m, d): how S* moves to first order when image `index` goes."""
     checks.floats(real=real, synthetic=synthetic)
     checks.memory(f"synthetic {tuple(synthetic.shape)}", synthetic.numel() ** 2)
+    _fits(extractor, real=real, synthetic=synthetic)
     mean, others = targets(extractor, real, index)
     moved = gradient(extractor, others, synthetic) - gradient(extractor, mean, synthetic)
     H = hessian(extractor, mean, synthetic)
-    return -torch.linalg.solve(H, moved.flatten()).view_as(synthetic)
+    try:
+        return -torch.linalg.solve(H, moved.flatten()).view_as(synthetic)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            f"synthetic {tuple(synthetic.shape)}: allowed are points where the Hessian has an inverse"
+        ) from error
+
+
+def _fits(extractor: Extractor, target: torch.Tensor | None = None, **rows: torch.Tensor) -> None:
+    """Refuse images, by name, and mean features that are not those of a smooth extractor."""
+    if not isinstance(extractor, SmoothExtractor):
+        return
+    dtype, d, features = extractor.weights.dtype, extractor.weights.shape[-1], extractor.biases.numel()
+    for name, images in rows.items():
+        if images.dtype != dtype or images.shape[-1] != d:
+            raise ValueError(
+                f"{name} {images.dtype} {tuple(images.shape)}: allowed are {dtype}, {d} numbers in a row, "
+                "as the extractor takes them"
+            )
+    if target is not None and target.shape != (features,):
+        raise ValueError(
+            f"target {tuple(target.shape)}: allowed are the {features} features of the extractor"
+        )

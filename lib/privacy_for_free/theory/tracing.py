@@ -49,7 +49,11 @@ class Law(NamedTuple):
                 f"scale {scale.shape} from {scale.min(initial=np.inf):g}: allowed are finite ones above 0, "
                 f"one or {self.out_sd.shape}"
             )
-        return Law(*(part / scale for part in self))
+        with np.errstate(over="ignore"):
+            law = Law(*(part / scale for part in self))
+        if not all(np.isfinite(part).all() for part in law):
+            raise ValueError(f"scale from {scale.min():g}: allowed are ones by which scores stay finite")
+        return law
 
     @property
     def effect(self) -> np.ndarray:
@@ -153,8 +157,15 @@ def tpr(fpr: ArrayLike, effect: ArrayLike) -> np.ndarray:
     if np.isneginf(shift).any():
         raise ValueError("effect -inf: allowed are numbers and inf")
     if rates.size * shift.size <= BLOCK:
-        return ndtr(ndtri(rates)[..., None] + shift).mean(-1)
-    return np.array([ndtr(ndtri(rate) + shift).mean() for rate in rates.reshape(-1)]).reshape(rates.shape)
+        return _shifted(ndtri(rates)[..., None], shift).mean(-1)
+    found = [_shifted(ndtri(rate), shift).mean() for rate in rates.reshape(-1)]
+    return np.array(found).reshape(rates.shape)
+
+
+def _shifted(quantile: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return Phi(quantile + shift); who is infinitely far away is found at any rate, 0 too."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isposinf(shift), 1.0, ndtr(quantile + shift))
 
 
 @entrance
@@ -282,7 +293,6 @@ def _members(n: int) -> int:
 
 
 def _pool_size(n: int, pool: int | None) -> int:
-    N = 2 * _members(n) if pool is None else pool
-    if not n < N or N < 3:
-        raise ValueError(f"n {n!r} of a pool of {N!r}: allowed are 3 images or more, and fewer members")
-    return N
+    if pool is None:
+        return 2 * validate.whole("n", n, 2)
+    return validate.whole("pool", pool, max(3, _members(n) + 1))

@@ -116,9 +116,13 @@ def predict(
     checks.floats(images=images, centres=centres)
     if images_per_class is not None:
         checks.counts(images_per_class=images_per_class)
+    if int(labels.max()) >= len(centres):
+        raise ValueError(
+            f"labels to {int(labels.max())}: allowed are 0 to {len(centres) - 1}, one per centre"
+        )
     sizes = labels.bincount(minlength=len(centres)).tolist()
     for label, size in enumerate(sizes):
-        if label >= len(centres) or size < 4 or size % 2:
+        if size < 4 or size % 2:
             raise ValueError(
                 f"labels: {size} images of class {label}, of {len(centres)} centres; allowed are an even "
                 "number from 4 up of each class that has a centre"

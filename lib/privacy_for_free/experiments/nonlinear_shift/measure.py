@@ -137,7 +137,7 @@ def _minimum_rows(
     """Yield the row of a minimiser, or none where the search from this start ends at a degenerate point."""
     try:
         at = shift.minimum_shift(extractor, real, place, start)
-    except ValueError:
+    except stability.DegenerateError:
         return
     yield material.columns(task, case, *at.sets, start) | {
         "bound": at.bound,
