@@ -52,3 +52,23 @@ def test_shapes_and_the_loss():
 def test_bad_shapes(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         logit_scaled_confidence(torch.zeros(logits), torch.zeros(labels, dtype=torch.int64))
+
+
+def test_k3_a_label_of_no_class_is_refused():
+    for function in (loss, logit_scaled_confidence):
+        with pytest.raises(ValueError, match="labels up to 3: allowed are 0 to 2"):
+            function(torch.zeros(2, 3), torch.tensor([0, 3]))
+        with pytest.raises(
+            ValueError, match=r"labels .*: allowed are whole numbers from 0 up, the least is -1"
+        ):
+            function(torch.zeros(2, 3), torch.tensor([0, -1]))
+
+
+def test_k1_a_caller_without_gradients_and_in_another_precision_gets_the_same_bits():
+    logits, labels = torch.randn((5, 3), generator=torch.Generator().manual_seed(0)), torch.arange(5) % 3
+    expected = logit_scaled_confidence(logits, labels)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(logit_scaled_confidence(logits, labels), expected)
+    found = logit_scaled_confidence(logits.clone().requires_grad_(), labels)
+    assert torch.equal(found, expected)
+    assert not found.requires_grad

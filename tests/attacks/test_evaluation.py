@@ -1,5 +1,6 @@
 """Planted leaks are found, nothing is found where nothing is, and no target helps in its own attack."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -213,3 +214,55 @@ def test_k3_without_a_spread_the_p_value_is_what_the_resamples_can_say():
         for values in (10.0 * membership, torch.zeros(8, 40))
     )
     assert evaluation.compare(perfect, constant) == (1.0, 1.0, 1.0, 2 / 1001)  # case 32
+
+
+def test_k2_populations_and_examples_of_numpy_are_those_of_torch():
+    statistics, membership = planted(1.0, 8, 40)
+    counted = torch.ones_like(membership)
+    arguments = (ATTACKS["loss"], statistics, membership)
+    expected = evaluation.evaluate(*arguments, {"x": counted}, torch.arange(20), resamples=20)["x"]
+    found = evaluation.evaluate(
+        ATTACKS["loss"],
+        statistics.numpy(),
+        membership.numpy(),
+        {"x": counted.numpy()},
+        torch.arange(20, dtype=torch.int32),
+        resamples=20,
+    )["x"]
+    assert found.columns() == expected.columns()
+    assert (found.bootstrap == expected.bootstrap).all()
+
+
+def test_k1_attempts_share_no_memory_with_the_confidences():
+    confidences = torch.zeros(8, 4)
+    attempts = evaluation.on_networks(confidences)
+    confidences += 1
+    assert all(bool((attempt.statistics == 0).all()) for attempt in attempts)
+
+
+def test_k3_what_no_population_and_no_example_is_gets_refused_by_name():
+    statistics, membership = planted(1.0, 8, 40)
+    arguments = (ATTACKS["loss"], statistics, membership)
+    everything = everyone(membership)
+    with pytest.raises(ValueError, match=r"populations\['x'\] .*: allowed is a tensor of dtype bool"):
+        evaluation.evaluate(*arguments, {"x": membership.long()})
+    with pytest.raises(ValueError, match=r"populations\['x'\] \(7, 40\): allowed is \(8, 40\)"):
+        evaluation.evaluate(*arguments, {"x": membership[:7]})
+    with pytest.raises(ValueError, match="examples up to 40: allowed are 0 to 39"):
+        evaluation.evaluate(*arguments, everything, torch.tensor([40]))
+    with pytest.raises(ValueError, match="resamples 1: allowed are whole numbers from 2 up"):
+        evaluation.evaluate(*arguments, everything, resamples=1)
+    with pytest.raises(ValueError, match="membership of 3 models: allowed are 4 or more"):
+        evaluation.thresholds(ATTACKS["loss"], statistics[:3], membership[:3], everyone(membership[:3]))
+    with pytest.raises(ValueError, match="least 9: allowed are whole numbers from 0 to 8"):
+        evaluation.usable(membership, 9)
+
+
+def test_k3_resamples_that_have_no_members_compare_nothing():
+    statistics, membership = planted(1.0, 8, 40)
+    whole = evaluation.evaluate(ATTACKS["loss"], statistics, membership, everyone(membership), resamples=20)
+    spoilt = dataclasses.replace(whole["all"], bootstrap=np.full(20, np.nan))  # case 32
+    with pytest.raises(ValueError, match="release and baseline have 0 resamples in common"):
+        evaluation.compare(whole["all"], spoilt)
+    for one in (whole["all"], dataclasses.replace(whole["all"], bootstrap=whole["all"].bootstrap * 0)):
+        assert evaluation.compare(one, one) == (0.0, 0.0, 0.0, 1.0)

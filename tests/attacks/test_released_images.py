@@ -73,3 +73,20 @@ def test_bad_shapes(changes, message):
     for function in (nearest, class_mean):
         with pytest.raises(ValueError, match=message):
             function(*arguments)
+
+
+def test_k3_no_images_are_refused():
+    images, labels, synthetic = some()
+    for function in (nearest, class_mean):
+        with pytest.raises(ValueError, match=r"synthetic \(0, .* allowed are one or more"):
+            function(images, labels, synthetic[:0])
+        with pytest.raises(
+            ValueError, match=r"labels: nan|images: nan at \(0, .* allowed are finite numbers"
+        ):
+            function(images * torch.nan, labels, synthetic)
+
+
+def test_k2_images_of_numpy_are_those_of_torch():
+    images, labels, synthetic = some()
+    found = nearest(images.numpy(), labels.int().numpy(), synthetic.numpy())
+    assert torch.equal(found, nearest(images, labels, synthetic))

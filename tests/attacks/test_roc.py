@@ -106,3 +106,40 @@ def test_bad_input(scores, members, message):
 def test_a_bad_fpr():
     with pytest.raises(ValueError, match=r"fpr 1.5"):
         roc.tpr_at_fpr(torch.arange(2.0), torch.tensor([True, False]), 1.5)
+
+
+def test_k3_infinite_scores_are_the_highest_and_the_lowest():
+    scores = torch.tensor([torch.inf, 1.0, 0.0, -torch.inf])
+    members = torch.tensor([True, True, False, False])
+    assert roc.auc(scores, members) == 1.0
+    assert roc.tpr_at_fpr(scores, members, 0.0).value == 1.0
+    fpr, tpr, thresholds = roc.roc(scores, members)
+    assert fpr.tolist() == [0, 0, 0, 0.5, 1]
+    assert tpr.tolist() == [0, 0.5, 1, 1, 1]
+    assert thresholds.tolist() == [math.inf, math.inf, 1, 0, -math.inf]
+
+
+def test_k3_a_bootstrap_without_members_or_without_others_is_refused():
+    called = torch.zeros((4, 6), dtype=torch.bool)
+    for members, side in ((called, "members"), (~called, "non-members")):
+        with pytest.raises(ValueError, match=f"members: 0 {side} of 24 counted: allowed are one or more"):
+            roc.bootstrap_rates(called, members)
+    members = torch.arange(24).view(4, 6) % 2 == 0
+    with pytest.raises(ValueError, match="members: 0 members of 0 counted"):
+        roc.bootstrap_rates(called, members, torch.zeros_like(members))
+    with pytest.raises(ValueError, match=r"called .*: allowed is a tensor of dtype bool"):
+        roc.bootstrap_rates(called.double(), members)
+    with pytest.raises(ValueError, match=r"members torch.bool \(3, 6\): allowed is K x N, with K = 4"):
+        roc.bootstrap_rates(called, members[:3])
+    with pytest.raises(ValueError, match="resamples 0: allowed are whole numbers from 1 up"):
+        roc.bootstrap_rates(called, members, resamples=0)
+
+
+def test_k2_arrays_of_numpy_and_half_precision_are_scores():
+    scores = torch.tensor([0.5, 2.0, 1.0, -1.0])
+    members = torch.tensor([True, True, False, False])
+    expected = roc.tpr_at_fpr(scores, members, 0.5)
+    assert roc.tpr_at_fpr(scores.numpy(), members.numpy(), np.float64(0.5)) == expected
+    assert roc.tpr_at_fpr(scores.half(), members, 0.5) == expected
+    with pytest.raises(ValueError, match=r"fpr .0.5.: allowed are numbers"):
+        roc.tpr_at_fpr(scores, members, "0.5")

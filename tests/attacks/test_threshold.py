@@ -50,3 +50,15 @@ def test_k3_nothing_counted_is_refused():
     losses, membership = planted()
     with pytest.raises(ValueError, match="0 members of 0 counted: allowed are one or more"):  # case 32
         threshold.best_threshold(-losses, membership, torch.zeros_like(membership))
+
+
+def test_k3_infinite_scores_have_a_threshold_and_other_shapes_none():
+    membership = torch.tensor([[True, False, True, False]])
+    scores = torch.tensor([[torch.inf, 0.0, 1.0, -torch.inf]])
+    assert threshold.best_threshold(scores, membership) == 1.0
+    with pytest.raises(ValueError, match=r"scores: nan at \(0, 1\); allowed are numbers, infinite ones too"):
+        threshold.best_threshold(scores.masked_fill(scores == 0, torch.nan), membership)
+    with pytest.raises(
+        ValueError, match=r"counted torch.bool \(1, 3\): allowed is K x N, with N = 4 as of scores"
+    ):
+        threshold.best_threshold(scores, membership, membership[:, :3])

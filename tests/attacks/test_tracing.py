@@ -219,3 +219,57 @@ def test_wrong_shapes_are_named():
         tracing.without_data(images, labels + 1, released)
     with pytest.raises(ValueError, match="count 0: allowed are whole numbers from 1 up"):
         tracing.Embedding.draw(networks.build("linear", (1, 2, 2), 2, 2), 0, 3, seed=0)
+
+
+def test_k4_more_classes_than_images_are_refused_before_they_are_counted():
+    images, labels, _ = some()
+    with pytest.raises(ValueError, match=r"classes 10+: allowed are whole numbers from 1 to 40"):
+        tracing.fit(images, labels, 10**15)
+    with pytest.raises(ValueError, match=r"classes 10+: allowed are whole numbers from 1 to 40"):
+        tracing.class_means(images, labels, random_halves(4, labels, generator(0, "k4")), 10**15)
+    with pytest.raises(ValueError, match=r"dimension 10+: allowed are whole numbers from 1 to 65536"):
+        tracing.Embedding.draw(networks.build("linear", (1, 2, 2), 2, 2), 1, 10**15, seed=0)
+
+
+def test_k3_labels_of_no_class_and_classes_without_members_are_refused():
+    images, labels, released = some()
+    known = tracing.fit(images, labels, 2)
+    with pytest.raises(ValueError, match="labels up to 2: allowed are 0 to 1"):
+        list(tracing.scores(known, images, labels + 1, released, (0.5,)))
+    with pytest.raises(ValueError, match="labels up to 2: allowed are 0 to 1"):
+        tracing.statistic(images, labels + 1, released, known.centres)
+    with pytest.raises(ValueError, match=r"known of \(2, 5\) centres: allowed are \(1, 5\)"):
+        list(tracing.scores(known, images, labels, released[:, :1], (0.5,)))
+    members = torch.ones((3, 40), dtype=torch.bool)
+    members[1] = labels == 0
+    with pytest.raises(
+        ValueError, match="membership: half 1 has 0 members of class 1; allowed are one or more"
+    ):
+        tracing.class_means(images, labels, members, 2)
+    with pytest.raises(ValueError, match="do not differ within their classes"):
+        tracing.fit(torch.ones(6, 2), torch.arange(6) % 2, 2).whitening(0.5)
+    with pytest.raises(ValueError, match=r"images up to 1e\+200: allowed are those with finite squares"):
+        tracing.fit(
+            torch.tensor([[1e200], [-1e200], [0.0], [1.0]], dtype=torch.float64), torch.arange(4) % 2, 2
+        )
+
+
+def test_k2_images_of_single_precision_are_computed_with_in_double():
+    images, labels, released = some()
+    images = images.float()
+    known = tracing.fit(images, labels, 2)
+    white = known.whitening(0.5)
+    (found,) = tracing.scores(known, images, labels, released, (0.5,))
+    (expected,) = tracing.scores(known, images.double(), labels, released.numpy(), (0.5,))
+    assert torch.equal(found.raw, expected.raw)
+    assert torch.equal(found.spread, expected.spread)
+    assert torch.equal(white.spread(images), white.spread(images.double()))
+    with pytest.raises(ValueError, match=r"rows \(40, 4\): allowed are rows of 5 numbers"):
+        white.apply(images[:, :4])
+    embedding = tracing.Embedding.draw(networks.build("linear", (1, 2, 2), 2, 2), 1, 3, seed=0)
+    shown = torch.rand((4, 1, 2, 2), dtype=torch.float64)
+    assert torch.equal(embedding.project(shown), embedding.project(shown.float()))
+    with pytest.raises(
+        ValueError, match=r"images \(4, 1, 2, 1\): allowed are the network's images, \(1, 2, 2\)"
+    ):
+        embedding.project(shown[..., :1])

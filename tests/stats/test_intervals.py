@@ -122,3 +122,29 @@ def test_unpaired_is_the_z_test_of_two_means():
 def test_unpaired_needs_an_error_to_judge_by():
     with pytest.raises(ValueError, match="allowed are intervals of which one has a length"):
         unpaired(Interval(1, 1, 1), Interval(0, 0, 0))
+
+
+def test_k3_values_that_are_all_the_same_have_a_point_and_no_warning():
+    assert mean([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
+    assert mean([0.1, 0.1, 0.1]).half < 1e-15
+    assert difference([2.0, 2.0], [0.5, 0.5]) == Interval(1.5, 1.5, 1.5)
+    assert mean([3.0]) == Interval(3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean([1.0, math.nan]), r"values\[1\] nan: allowed"),
+        (lambda: mean([1.0, math.inf]), r"values\[1\] inf: allowed are finite numbers"),
+        (lambda: mean(np.ones((2, 2))), r"values \(2, 2\): allowed are numbers in a row"),
+        (lambda: mean([1e200, 0.0]), r"values up to 1e\+200: allowed are numbers up to 1e\+150"),
+        (lambda: difference([1.0, 2.0], [1e200, 0.0]), r"base up to 1e\+200"),
+        (lambda: mean([1.0, 2.0], 1.0), "confidence 1.0: allowed are numbers between 0 and 1"),
+        (lambda: rate(1, 2, 0.0), "confidence 0.0: allowed are numbers between 0 and 1"),
+        (lambda: unpaired(mean([]), mean([1.0, 2.0])), "one .*nan.*: allowed are intervals"),
+        (lambda: rate("1", 2), "count '1': allowed are whole numbers"),
+    ],
+)
+def test_k3_what_has_no_interval_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

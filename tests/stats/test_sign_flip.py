@@ -33,3 +33,15 @@ def test_of_many_values_flips_are_drawn_from_the_seed():
 
 def test_without_any_difference_nothing_is_found():
     assert sign_flip.p_value(np.zeros(5)) == 1
+
+
+def test_k3_no_values_are_refused_and_one_says_nothing():
+    with pytest.raises(ValueError, match=r"values float64 \(0,\): allowed is K, K from 1 up"):
+        sign_flip.p_value(np.array([]))
+    with pytest.raises(ValueError, match=r"values float64 \(2, 2\): allowed is K"):
+        sign_flip.p_value(np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"values bool \(2,\): allowed are numbers"):
+        sign_flip.p_value(np.array([True, False]))
+    with pytest.raises(ValueError, match=r"values: nan at \(1,\); allowed are finite numbers"):
+        sign_flip.p_value(np.array([1.0, np.nan]))
+    assert sign_flip.p_value(np.array([1.0])) == 1.0

@@ -139,3 +139,19 @@ def test_what_has_no_interval(x, y, labels, message):
 def test_a_bootstrap_needs_three_clusters():
     with pytest.raises(ValueError, match="2 clusters: allowed are 3 or more"):
         log_log_bootstrap([1, 2, 1, 2], [1, 2, 1, 3], clusters=[0, 0, 1, 1])
+
+
+def test_k3_what_has_no_slope_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"x -1.0: allowed are finite numbers above 0"):
+        log_log([1, -1, 3], [1, 2, 3])
+    with pytest.raises(ValueError, match=r"y 0.0: allowed are finite numbers above 0"):
+        last_step([1, 2], [1, 0])
+    for x, y in (([1], [1]), ([1, 2, 2], [1, 2, 3]), ([1, 2, 3], [1, 2])):
+        with pytest.raises(ValueError, match=f"{len(x)} x for {len(y)} y: allowed are"):
+            last_step(x, y)
+    with pytest.raises(ValueError, match="clusters of 2 labels for 3 points: allowed is one for each"):
+        log_log([1, 2, 3], [1, 2, 3], clusters=[0, 1])
+    with pytest.raises(ValueError, match="within of 4 labels for 3 points: allowed is one for each"):
+        log_log([1, 2, 3], [1, 2, 3], within=[0, 1, 0, 1])
+    with pytest.raises(ValueError, match="resamples 1: allowed are whole numbers from 20 up"):
+        log_log_bootstrap([1, 2] * 3, [1, 2, 1, 3, 1, 4], clusters=[0, 0, 1, 1, 2, 2], resamples=1)

@@ -22,6 +22,7 @@ from privacy_for_free.stats.intervals import Interval
 
 Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 FPRS = tuple(float(f"{10 ** (power / 4):.3g}") for power in range(-16, 1))  # four a decade, 1e-4 to 1
+SPREAD_OF_EXACT = 1e-12  # differences of rates that differ by less differ by rounding only
 MINIMUM_SIDE = 4  # models in, and out, per example: target and a shadow may go, two remain for a variance
 
 
@@ -226,7 +227,8 @@ def evaluate(
 ) -> dict[str, Outcome]:
     """Attack every model with the others as its shadows; arguments are those of `thresholds`.
 
-    ValueError for a population of which no members, or no non-members, are counted of two targets or more.
+    ValueError for a population of which no members, or no non-members, are counted of two targets or more,
+    and where none of fewer than 2 resamples, or of those drawn, has both.
     """
     validate.whole("resamples", resamples, 2)
     populations = _counted(populations, membership, examples)
@@ -239,6 +241,11 @@ def evaluate(
         strict = FPRS.index(0.001)
         called = scores >= chosen[name][:, None]
         drawn = _differences(called, membership, counted, seed, resamples)
+        if np.isnan(drawn).all():
+            raise ValueError(
+                f"resamples {resamples}: none has members and non-members of populations[{name!r}]; allowed "
+                "are more resamples, or more pairs"
+            )
         side = [called[counted & part].double().mean().item() for part in (membership, ~membership)]
         above = scores > exceeded[strict]
         tprs = roc.bootstrap_rates(above, membership, counted, seed, resamples)[:, 0]
@@ -272,11 +279,14 @@ def compare(release: Outcome, baseline: Outcome) -> tuple[float, float, float, f
         )
     drawn = release.bootstrap - baseline.bootstrap
     difference = release.advantage[0] - baseline.advantage[0]
+    defined = int(np.isfinite(drawn).sum())
+    if defined < 2:
+        raise ValueError(f"release and baseline have {defined} resamples in common: allowed are two or more")
     spread = np.nanstd(drawn, ddof=1)
-    if spread > 0:
+    if spread > SPREAD_OF_EXACT:
         p_value = 2 * stats.norm.sf(abs(difference) / spread)
     else:
-        p_value = 1.0 if difference == 0 else 2 / (int(np.isfinite(drawn).sum()) + 1)
+        p_value = 1.0 if abs(difference) <= SPREAD_OF_EXACT else 2 / (defined + 1)
     return difference, *_interval(drawn), float(p_value)
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 
+LARGEST = 1e150  # numbers whose squares are finite
 MOST_TRIALS = 2**53  # that are whole in float64
 
 
@@ -50,6 +51,15 @@ def _check(confidence: float) -> None:
         raise ValueError(f"confidence {confidence!r}: allowed are numbers between 0 and 1")
 
 
+def _row(name: str, values: Sequence[float]) -> np.ndarray:
+    found = np.asarray(values, dtype=float)
+    if found.ndim != 1:
+        raise ValueError(f"{name} {found.shape}: allowed are numbers in a row")
+    if len(found) and np.abs(found).max() > LARGEST:
+        raise ValueError(f"{name} up to {np.abs(found).max():.3g}: allowed are numbers up to {LARGEST:.0e}")
+    return found
+
+
 @contextmanager
 def _without_a_spread(*samples: Sequence[float]) -> Iterator[None]:
     """Keep scipy from warning of values that are all the same: their spread is known to be 0."""
@@ -71,9 +81,7 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     2.484
     """
     _check(confidence)
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1:
-        raise ValueError(f"values {values.shape}: allowed are numbers in a row")
+    values = _row("values", values)
     if len(values) == 0:
         return Interval(np.nan, np.nan, np.nan)
     middle = float(values.mean())
@@ -91,6 +99,7 @@ def difference(values: Sequence[float], base: Sequence[float], confidence: float
     Where the values are all the same, and those of the base are, it is a point, up to rounding.
     """
     _check(confidence)
+    values, base = _row("values", values), _row("base", base)
     if min(len(values), len(base)) < 2:
         return Interval(np.nan, np.nan, np.nan)
     with _without_a_spread(values, base):
@@ -150,7 +159,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     >>> holm([0.01, 0.04, 0.03])
     array([0.03, 0.06, 0.06])
     """
-    values = np.asarray(p_values, dtype=float)
+    values = _row("p_values", p_values)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"p_values {values[~((values >= 0) & (values <= 1))][0]}: allowed are 0 to 1")
     order = np.argsort(values, kind="stable")

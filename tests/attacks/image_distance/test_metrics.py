@@ -107,3 +107,26 @@ def test_k3_images_of_another_range_are_refused_with_theirs(name):
     with pytest.raises(ValueError, match="y from 0 to 255: allowed are floats from 0 to 1"):
         distance(image_distance.build(name), x, 255 * x)
     assert distance(image_distance.build(name), x, x + 5e-7).max() < 1e-4
+
+
+def test_k3_every_metric_refuses_images_of_another_range(metric, side, pictures):
+    x = pictures(2, 3, side)
+    for other in (2 * x - 1, (x - 0.5) / 0.2, 255 * x):
+        with pytest.raises(ValueError, match=r"y from .* to .*: allowed are floats from 0 to 1"):  # case 27
+            distance(metric, x, other)
+    with pytest.raises(ValueError, match=r"x .*uint8.*: allowed are floats from 0 to 1"):
+        distance(metric, (255 * x).byte(), x)
+
+
+def test_k2_images_of_two_precisions_are_compared_in_the_higher_one(pictures):
+    x, y = pictures(2, 1, 12), pictures(2, 1, 12, seed=1)
+    for name in ("l2", "ssim"):
+        metric = image_distance.build(name)
+        assert torch.equal(distance(metric, x, y.double()), distance(metric, x.double(), y.double()))
+        assert torch.equal(distance(metric, x.numpy(), y.numpy()), distance(metric, x, y))
+
+
+def test_k2_names_of_no_metric_are_refused():
+    for function in (image_distance.build, image_distance.available):
+        with pytest.raises(ValueError, match="name 'L2': known are l2, ssim, lpips_alex, lpips_vgg"):
+            function("L2")

@@ -148,3 +148,58 @@ def test_k3_a_candidate_that_is_no_number_is_named(value):
     everything, owner = torch.ones((1, 1, 3), dtype=torch.bool), torch.zeros(3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"candidates: (nan|inf) at \(2, 0, 0, 0\)"):  # case 29
         nearest.nearest(image_distance.build("l2"), images, spoilt, everything, owner)
+
+
+def test_k3_an_owner_that_is_not_there_is_refused(pictures):
+    x = pictures(2, 1)
+    allowed = torch.ones((1, 2, 2), dtype=torch.bool)
+    with pytest.raises(ValueError, match="owner up to 2: allowed are 0 to 1"):
+        nearest.nearest(image_distance.build("l2"), x, x, allowed, torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match=r"allowed .*: allowed is a tensor of dtype bool"):
+        nearest.nearest(image_distance.build("l2"), x, x, allowed.long(), torch.tensor([0, 1]))
+
+
+def test_k2_images_of_two_precisions_are_searched_in_the_higher_one(pictures):
+    x, y = pictures(3, 1), pictures(4, 1, seed=1)
+    allowed, owner = torch.ones((1, 1, 4), dtype=torch.bool), torch.zeros(3, dtype=torch.int32)
+    found = nearest.nearest(image_distance.build("l2"), x, y.double().numpy(), allowed.numpy(), owner)
+    expected = nearest.nearest(image_distance.build("l2"), x.double(), y.double(), allowed, owner)
+    assert torch.equal(found.index, expected.index)
+    assert torch.equal(found.distance, expected.distance)
+
+
+def test_k3_a_search_refuses_releases_that_do_not_belong_to_the_pool(pool, subset):
+    metric = image_distance.build("l2")
+    arguments = (pool.images, pool.labels, pool.membership, 0)
+    bright = dataclasses.replace(subset, moments={3: 2 * subset.moments[0]})
+    with pytest.raises(
+        ValueError, match=r"releases\[1\].moments\[3\] from .*: allowed are floats from 0 to 1"
+    ):
+        nearest.search(metric, [subset, bright], *arguments)  # case 27
+    spoilt = pool.images.clone()
+    spoilt[7] = torch.nan
+    with pytest.raises(ValueError, match=r"candidates: nan at \(7, 0, 0, 0\)"):  # case 29
+        nearest.search(metric, [subset], spoilt, *arguments[1:])
+    with pytest.raises(ValueError, match="membership of 3 sets: allowed are those of the release, 4"):
+        nearest.search(metric, [subset], *arguments[:2], pool.membership[:3], 0)
+    with pytest.raises(ValueError, match="labels up to 2: allowed are 0 to 1"):
+        nearest.search(metric, [subset], pool.images, pool.labels + 1, pool.membership, 0)
+    with pytest.raises(ValueError, match="c 2: allowed are whole numbers from 0 to 1"):
+        nearest.groups(subset, pool.labels, pool.membership, 2, 0)
+    with pytest.raises(ValueError, match="labels: no pool image is of class 1"):
+        nearest.groups(subset, pool.labels * 0, pool.membership, 1, 0)
+    with pytest.raises(ValueError, match=r"release.initial up to 40: allowed are -1 to 39"):
+        nearest.groups(
+            dataclasses.replace(subset, initial=torch.full((4, 2, 2), 40)), pool.labels, pool.membership, 1, 0
+        )
+    with pytest.raises(ValueError, match="releases of none"):
+        nearest.search(metric, [], *arguments)
+
+
+def test_k3_a_release_of_shapes_that_do_not_belong_together_is_refused(subset):
+    with pytest.raises(ValueError, match=r"moments\[0\] \(3, 2, 2, 1, 12, 12\): allowed is \(4, 2, 2\)"):
+        dataclasses.replace(subset, moments={0: subset.moments[0][:3]})
+    with pytest.raises(ValueError, match="moments of none: allowed are one or more"):
+        dataclasses.replace(subset, moments={})
+    with pytest.raises(ValueError, match=r"initial .* \(4, 2\): allowed are whole numbers from -1 up"):
+        dataclasses.replace(subset, initial=subset.initial[..., 0])

@@ -139,8 +139,9 @@ class Release:
         object.__setattr__(self, "initial", initial.long())
         if not self.moments:
             raise ValueError("moments of none: allowed are one or more")
-        for step, shots in self.moments.items():
-            found = plain.tensor(f"moments[{step!r}]", shots)
+        moments = {step: plain.tensor(f"moments[{step!r}]", shots) for step, shots in self.moments.items()}
+        object.__setattr__(self, "moments", moments)
+        for step, found in moments.items():
             if found.dim() != 6 or found.shape[:3] != initial.shape:
                 raise ValueError(
                     f"moments[{step!r}] {tuple(found.shape)}: allowed is {sets}, as of initial, x C x H x W"
