@@ -1,6 +1,7 @@
 """The shared loop: what is logged and kept, and that no kill changes a bit."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,3 +171,33 @@ def test_kill_9_costs_the_chunk_in_hand_and_no_bit(tmp_path):
     resumed, whole = (torch.load(tmp_path / f"{name}.out", weights_only=True) for name in ("killed", "whole"))
     for a, b in zip(resumed, whole, strict=True):
         assert torch.equal(a, b)
+
+
+def test_k9_a_checkpoint_is_held_before_any_step_and_let_go_of_afterwards(tmp_path):  # case 15
+    path, seen = tmp_path / "state", []
+    message = f"{path}: another process is running this; nothing was run"
+    with checkpoint.held(path), pytest.raises(CheckpointError, match=re.escape(message)):
+        walk(Run(path), seen=seen)
+    assert seen == []
+    walk(Run(str(path)), seen=seen)
+    assert seen == list(range(7))
+    with pytest.raises(DivergenceError):
+        walk(Run(tmp_path / "other"), blow_up=2)
+    assert os.listdir(tmp_path) == ["state"]
+
+
+@pytest.mark.parametrize("state", [torch.no_grad, torch.inference_mode])
+def test_k1_a_descent_takes_gradients_in_any_state(state):  # case 7
+    images = torch.ones(PROBLEM.shape).requires_grad_(True)
+    optimiser = torch.optim.SGD([images], lr=0.1)
+
+    def step(index):
+        loss = images.square().flatten(1).sum(1)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+        return loss
+
+    with state():
+        descend("walk", PROBLEM, "any", Run(), images, optimiser, step, 3)
+    torch.testing.assert_close(images.detach(), torch.full(PROBLEM.shape, 0.8**3))

@@ -242,6 +242,20 @@ def test_k2_numbers_of_numpy_and_paths_as_text(pool, tmp_path):  # cases 9 and 1
     found = shadows.train_and_ask(*given, checkpoint=str(path), key="k", workers=np.int64(1))
     assert torch.equal(found.confidences, wanted)
     assert path.exists()
+    found.save(str(tmp_path / "copy"), "k")
+    assert torch.equal(
+        shadows.gather(saying, [2, 4], checkpoint=tmp_path / "copy", key="k").correct, found.correct
+    )
+    with pytest.raises(ValueError, match="path 3: allowed is a path"):
+        found.save(3, "k")
+
+
+def test_k2_sets_of_numpy_are_what_they_stand_for(pool):  # case 9
+    sets = [(pool.images[:8], pool.labels[:8]), (pool.images[8:20], pool.labels[8:20])]
+    wanted, _ = answers(pool, sets, [0, 1], workers=1)
+    arrays = [(images.numpy(), labels.numpy().astype("int16")) for images, labels in sets]
+    found, _ = answers(pool, arrays, [0, 1], workers=1)
+    assert torch.equal(found, wanted)
 
 
 def test_k9_a_checkpoint_is_held_by_one_gathering_at_a_time(tmp_path):  # case 15
@@ -267,6 +281,11 @@ def test_k9_a_checkpoint_is_held_by_one_gathering_at_a_time(tmp_path):  # case 1
         ({"workers": 0}, "workers 0: allowed are whole numbers from 1 up"),
         ({"workers": "2"}, "workers '2': allowed are whole numbers"),
         ({"sets": [(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2)] * 2}, "sets: 2 for 1 names"),
+        ({"sets": [(torch.zeros(4, 1, 8, 8) / 0, torch.arange(4) % 2)]}, r"images of sets\[0\]: nan at"),
+        (
+            {"sets": [([1.0], torch.arange(4) % 2)]},
+            r"images of sets\[0\] list \[1.0\]: allowed is a torch tensor",
+        ),
         ({"queries": "identity"}, "queries 'identity': known are identity, flip, one or more, in a tuple"),
     ],
 )

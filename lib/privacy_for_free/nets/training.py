@@ -90,6 +90,8 @@ def train_many(
 @entrance
 def select(parameters: Weights, k: int) -> Weights:
     """Return network k of stacked parameters; ValueError for one that is not among them."""
+    if not parameters:
+        raise ValueError("parameters {}: allowed are those of stacked networks")
     validate.whole("k", k, 0, min(len(value) for value in parameters.values()) - 1)
     return {name: value[k] for name, value in parameters.items()}
 
@@ -241,8 +243,11 @@ def _apply(
     parts = _split(images, min(_chunk(network, images), len(images)), 0)
     layout = _layout(compile)
     parameters = {key: _arranged(value, layout) for key, value in parameters.items()}
-    with networks.steady_threads(network, images.dtype, images.device):
-        values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
+    try:
+        with networks.steady_threads(network, images.dtype, images.device):
+            values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
+    except KeyError as error:
+        raise ValueError(f"parameters without {error}: allowed are those of {network}") from None
     return torch.cat(values)[: len(images)]
 
 

@@ -23,8 +23,9 @@ import torch
 
 from privacy_for_free.attacks.confidences import logit_scaled_confidence
 from privacy_for_free.core import checkpoint as checkpoints
-from privacy_for_free.core import devices, progress, validate
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core import devices, paths, progress, validate
+from privacy_for_free.core.entrance import TARGETS, entrance
+from privacy_for_free.core.plain import tensor
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.nets.schedule import Schedule
@@ -51,7 +52,7 @@ class Answers(NamedTuple):
 
     def save(self, path: Path, key: str) -> None:
         """Save these answers as a checkpoint that `gather` goes on from; errors of `checkpoint.save`."""
-        checkpoints.save(path, {"key": key, **self._asdict()})
+        checkpoints.save(paths.given("path", path), {"key": key, **self._asdict()})
 
 
 @entrance
@@ -79,7 +80,7 @@ def train_and_ask(
         return confidences(network, pool, rest, schedule, seed, missing, queries, workers)
 
     if sets is not None:
-        _check_sets(sets, names)
+        sets = _plain(sets, names)
     return gather(train, names, checkpoint=checkpoint, key=key, label=label)
 
 
@@ -200,7 +201,7 @@ def confidences(
     """
     _check_queries(queries)
     if sets is not None:
-        _check_sets(sets, names)
+        sets = _plain(sets, names)
     elif wrong := [name for name in names if not 0 <= name < pool.shadows]:
         raise ValueError(f"names {wrong[0]}: allowed without sets are 0 to {pool.shadows - 1}")
     jobs = [(name, *(sets[place] if sets is not None else (None, None))) for place, name in enumerate(names)]
@@ -240,9 +241,16 @@ def _check_queries(queries: Sequence[str]) -> None:
         raise ValueError(f"queries {queries!r}: known are {', '.join(QUERIES)}, one or more, in a tuple")
 
 
-def _check_sets(sets: Sequence[tuple[torch.Tensor, torch.Tensor]], names: Sequence[int]) -> None:
+def _plain(
+    sets: Sequence[tuple[torch.Tensor, torch.Tensor]], names: Sequence[int]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the sets as plain tensors; ValueError for one that is none, and unless there is one per name."""
     if len(sets) != len(names):
         raise ValueError(f"sets: {len(sets)} for {len(names)} names; allowed is one for each name, or None")
+    return [
+        (tensor(f"images of sets[{k}]", images), tensor(f"labels of sets[{k}]", labels, TARGETS))
+        for k, (images, labels) in enumerate(sets)
+    ]
 
 
 def _main_can_be_imported() -> bool:

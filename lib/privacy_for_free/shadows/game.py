@@ -21,11 +21,10 @@ def problem(
     `Problem.of`; one too for a name that is none of the pool's halves.
     """
     names = range(pool.shadows) if names is None else names
-    for name in names:
-        validate.whole("names", name, 0, pool.shadows - 1)
+    names = [validate.whole("names", name, 0, pool.shadows - 1) for name in names]
     stream = generator(seed, "release", method, init, ipc)
     number = int(torch.randint(2**62, (), generator=stream))
-    halves = pool.membership[list(names)].to(pool.images.device)
+    halves = pool.membership[names].to(pool.images.device)
     return Problem.of(pool.images, pool.labels, halves, ipc, init, number, pool.classes, tuple(names))
 
 
