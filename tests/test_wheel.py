@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_embedded_data_set_and_its_licence(wheel):
         assert f"privacy_for_free/data/{name}" in listed
 
 
-def test_away_from_the_checkout_everything_works(installed, root, tmp_path):
+def test_k6_away_from_the_checkout_everything_works(installed, root, tmp_path):  # case 38
     script, python = installed / "bin" / "privacy-for-free", installed / "bin" / "python"
     names = [line.split(":")[0] for line in called(script, "list", cwd=tmp_path).splitlines()]
     assert names == [experiment.name for experiment in experiments.every()]
