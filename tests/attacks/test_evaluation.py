@@ -266,3 +266,11 @@ def test_k3_resamples_that_have_no_members_compare_nothing():
         evaluation.compare(whole["all"], spoilt)
     for one in (whole["all"], dataclasses.replace(whole["all"], bootstrap=whole["all"].bootstrap * 0)):
         assert evaluation.compare(one, one) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_k2_what_is_no_attack_and_no_dict_of_populations_is_refused():
+    statistics, membership = planted(1.0, 8, 40)
+    with pytest.raises(ValueError, match="attack 'loss': allowed is a function"):
+        evaluation.evaluate("loss", statistics, membership, everyone(membership))
+    with pytest.raises(ValueError, match=r"populations list .*: allowed is a dict of names and masks"):
+        evaluation.evaluate(ATTACKS["loss"], statistics, membership, [membership])

@@ -181,3 +181,9 @@ def test_offline_needs_no_model_with_the_example():
     assert bool(torch.isfinite(lira.scores(statistics, membership, online=False)).all())
     with pytest.raises(ValueError, match="example 4 is in 0 of 8"):
         lira.scores(statistics, membership)
+
+
+def test_k3_statistics_whose_squares_are_infinite_give_no_score_that_is_not_a_number():
+    statistics, membership = planted(8, 20)
+    with pytest.raises(ValueError, match=r"statistics up to .*e\+200: allowed are numbers"):
+        lira.scores(statistics.double() * 1e200, membership, online=False, variance="fixed")

@@ -141,7 +141,7 @@ def test_k3_values_that_are_all_the_same_have_a_point_and_no_warning():
         (lambda: difference([1.0, 2.0], [1e200, 0.0]), r"base up to 1e\+200"),
         (lambda: mean([1.0, 2.0], 1.0), "confidence 1.0: allowed are numbers between 0 and 1"),
         (lambda: rate(1, 2, 0.0), "confidence 0.0: allowed are numbers between 0 and 1"),
-        (lambda: unpaired(mean([]), mean([1.0, 2.0])), "one .*nan.*: allowed are intervals"),
+        (lambda: unpaired(mean([]), mean([1.0, 2.0])), "one nan: allowed are numbers"),
         (lambda: rate("1", 2), "count '1': allowed are whole numbers"),
     ],
 )

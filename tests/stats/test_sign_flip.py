@@ -44,4 +44,6 @@ def test_k3_no_values_are_refused_and_one_says_nothing():
         sign_flip.p_value(np.array([True, False]))
     with pytest.raises(ValueError, match=r"values: nan at \(1,\); allowed are finite numbers"):
         sign_flip.p_value(np.array([1.0, np.nan]))
+    with pytest.raises(ValueError, match=r"values up to 1e\+308: allowed are numbers up to 1e\+150"):
+        sign_flip.p_value(np.array([1e308, 1e308]))
     assert sign_flip.p_value(np.array([1.0])) == 1.0

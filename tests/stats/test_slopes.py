@@ -153,5 +153,9 @@ def test_k3_what_has_no_slope_is_refused_by_name():
         log_log([1, 2, 3], [1, 2, 3], clusters=[0, 1])
     with pytest.raises(ValueError, match="within of 4 labels for 3 points: allowed is one for each"):
         log_log([1, 2, 3], [1, 2, 3], within=[0, 1, 0, 1])
+    with pytest.raises(ValueError, match="clusters: allowed are numbers or texts, one for each point"):
+        log_log([1, 2, 3], [1, 2, 3], clusters=[[1], [1], [2]])
+    with pytest.raises(ValueError, match="0 x for 0 y: allowed are as many, two or more"):
+        log_log([], [])
     with pytest.raises(ValueError, match="resamples 1: allowed are whole numbers from 20 up"):
         log_log_bootstrap([1, 2] * 3, [1, 2, 1, 3, 1, 4], clusters=[0, 0, 1, 1, 2, 2], resamples=1)

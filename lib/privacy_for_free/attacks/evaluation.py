@@ -131,7 +131,7 @@ def thresholds(
     populations              name -> bool, K x N: which pairs count
     examples                 indices, int64, of the examples to choose by; None for all
     """
-    populations = _counted(populations, membership, examples)
+    populations = _counted(attack, populations, membership, examples)
     examples = torch.arange(membership.shape[1]) if examples is None else examples
     statistics, membership = statistics[:, examples], membership[:, examples]
     populations = {name: counted[:, examples] for name, counted in populations.items()}
@@ -146,10 +146,17 @@ def thresholds(
 
 
 def _counted(
-    populations: Mapping[str, torch.Tensor], membership: torch.Tensor, examples: torch.Tensor | None
+    attack: Attack,
+    populations: Mapping[str, torch.Tensor],
+    membership: torch.Tensor,
+    examples: torch.Tensor | None,
 ) -> dict[str, torch.Tensor]:
     """Return the populations as tensors; ValueError where nothing is there to choose a threshold by."""
     shape, found = tuple(membership.shape), {}
+    if not callable(attack):
+        raise plain.refused("attack", attack, "is a function of statistics and membership")
+    if not isinstance(populations, Mapping):
+        raise plain.refused("populations", populations, "is a dict of names and masks")
     if len(membership) < MINIMUM_MODELS:
         raise ValueError(f"membership of {len(membership)} models: allowed are {MINIMUM_MODELS} or more")
     if examples is not None and int(examples.max()) >= shape[1]:
@@ -231,7 +238,7 @@ def evaluate(
     and where none of fewer than 2 resamples, or of those drawn, has both.
     """
     validate.whole("resamples", resamples, 2)
-    populations = _counted(populations, membership, examples)
+    populations = _counted(attack, populations, membership, examples)
     scores = attack(statistics, membership)
     chosen = thresholds(attack, statistics, membership, populations, examples)
     outcomes = {}

@@ -72,6 +72,11 @@ def scores(
             continue
         in_centre, in_variance = _shadows(query, membership, variance, centre, floor)
         total += _log_density(query, in_centre, in_variance) - _log_density(query, out_centre, out_variance)
+    if bool(total.isnan().any()):
+        most = values.abs().max()
+        raise ValueError(
+            f"statistics up to {most:.3g}: allowed are numbers that have finite squares and spread"
+        )
     return total
 
 

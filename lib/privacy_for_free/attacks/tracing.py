@@ -15,14 +15,14 @@ A synthetic set of any method is attacked through its means: of its pixels, or o
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 
 from privacy_for_free.attacks.confidences import check_labels
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network, Weights
@@ -154,6 +154,8 @@ def ledoit_wolf(lengths: torch.Tensor, values: torch.Tensor) -> float:
     spread = float((values - values.mean()).square().sum())
     error = float(lengths.square().sum()) / len(lengths) ** 2
     error -= float(values.square().sum()) / len(lengths)
+    if not math.isfinite(error) or not math.isfinite(spread):
+        raise ValueError(f"values up to {values.max():.3g}: allowed are lengths and values of finite squares")
     return min(1.0, max(0.0, error / spread)) if spread > 0 else 1.0
 
 
@@ -218,6 +220,8 @@ def scores(
     Images (N x d), labels and releases are those of `statistic`; ValueError as there, and for a shrinkage
     that `Knowledge.whitening` refuses.
     """
+    if isinstance(shrinkages, str) or not isinstance(shrinkages, Iterable):
+        raise ValueError(f"shrinkages {shrinkages!r}: allowed are several, each 0 to 1 or {LEDOIT_WOLF!r}")
     if known.centres.shape != released.shape[1:]:
         raise ValueError(
             f"known of {tuple(known.centres.shape)} centres: allowed are {tuple(released.shape[1:])}"
@@ -298,6 +302,7 @@ class Embedding:
         """Draw `count` initial networks, and the projections; ValueError for fewer than one of either."""
         validate.whole("count", count, 1)
         validate.whole("dimension", dimension, 1, MOST_FEATURES)
+        device = devices.present(device)
         parameters, projections = [], []
         for r in range(count):
             stream = generator(seed, "tracing extractor", r, device=device)

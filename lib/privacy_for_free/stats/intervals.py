@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import plain, validate
 from privacy_for_free.core.entrance import entrance
 
 LARGEST = 1e150  # numbers whose squares are finite
@@ -137,6 +137,9 @@ def unpaired(one: Interval, other: Interval, confidence: float = 0.95) -> tuple[
     0.30 +- 0.141, p = 0.000032
     """
     _check(confidence)
+    for name, interval in (("one", one), ("other", other)):
+        for end in interval:
+            plain.number(name, end)
     half = np.hypot(one.half, other.half)
     if not half > 0 or not np.isfinite([*one, *other]).all():
         raise ValueError(

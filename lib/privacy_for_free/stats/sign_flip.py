@@ -5,6 +5,7 @@ from scipy import stats
 
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import numpy_generator
+from privacy_for_free.stats.intervals import LARGEST
 
 RESAMPLES = 2**14  # all ways to flip are gone through where there are at most so many
 
@@ -23,6 +24,8 @@ def p_value(values: np.ndarray, seed: int = 0) -> float:
     """
     if values.dtype == bool:
         raise ValueError(f"values {values.dtype} {values.shape}: allowed are numbers")
+    if np.abs(values).max() > LARGEST:
+        raise ValueError(f"values up to {np.abs(values).max():.3g}: allowed are numbers up to {LARGEST:.0e}")
     if not values.any() or len(values) == 1:
         return 1.0
     outcome = stats.permutation_test(

@@ -123,6 +123,8 @@ def last_step(x: Sequence[float], y: Sequence[float]) -> float:
 
 def _positive(name: str, values: Sequence[float]) -> np.ndarray:
     numbers = np.asarray(values, dtype=float)
+    if numbers.ndim != 1:
+        raise ValueError(f"{name} {numbers.shape}: allowed are numbers in a row")
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         wrong = numbers[~(np.isfinite(numbers) & (numbers > 0))][0]
         raise ValueError(f"{name} {wrong}: allowed are finite numbers above 0, their logarithms are fitted")
@@ -134,8 +136,8 @@ def _centred(
 ) -> pd.DataFrame:
     """Return distinct points: cluster, stratum, and the logarithms u and v less their stratum's means."""
     x, y = _positive("x", x), _positive("y", y)
-    if len(x) != len(y):
-        raise ValueError(f"{len(x)} x for {len(y)} y: allowed are as many")
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"{len(x)} x for {len(y)} y: allowed are as many, two or more")
     points = {
         name: _numbered(*labels, len(x))
         for name, labels in {"cluster": ("clusters", clusters), "stratum": ("within", within)}.items()
@@ -156,7 +158,10 @@ def _numbered(name: str, labels: Iterable | None, count: int) -> np.ndarray:
     frame = pd.DataFrame(labels if isinstance(labels, pd.DataFrame) else {"label": list(labels)})
     if len(frame) != count:
         raise ValueError(f"{name} of {len(frame)} labels for {count} points: allowed is one for each")
-    return frame.groupby(list(frame), dropna=False).ngroup().to_numpy()
+    try:
+        return frame.groupby(list(frame), dropna=False).ngroup().to_numpy()
+    except TypeError as error:
+        raise ValueError(f"{name}: allowed are numbers or texts, one for each point ({error})") from error
 
 
 def _slopes(points: pd.DataFrame) -> np.ndarray:

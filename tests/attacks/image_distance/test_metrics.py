@@ -130,3 +130,11 @@ def test_k2_names_of_no_metric_are_refused():
     for function in (image_distance.build, image_distance.available):
         with pytest.raises(ValueError, match="name 'L2': known are l2, ssim, lpips_alex, lpips_vgg"):
             function("L2")
+
+
+def test_k2_a_name_is_no_metric_and_a_device_has_to_be_there(pictures):
+    x = pictures(2, 1, 12)
+    with pytest.raises(ValueError, match=r"metric 'l2': allowed is one that image_distance.build returns"):
+        distance("l2", x, x)
+    with pytest.raises(ValueError, match="device 'nonsense': allowed are cpu"):
+        image_distance.build("l2", "nonsense")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def build(name: str, device: torch.device | str = "cpu") -> "Metric":
     from privacy_for_free.attacks.image_distance import lpips, metrics
 
     validate.one_of("name", name, METRICS)
+    device = devices.present(device)
     if name in lpips.NETS:
         return lpips.load(name, device)
     return metrics.RootMeanSquare() if name == "l2" else metrics.StructuralSimilarity()

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 
 NETS = {"lpips_alex": "alexnet", "lpips_vgg": "vgg16"}
@@ -117,6 +117,7 @@ class Lpips:
 def load(name: str, device: torch.device | str = "cpu") -> Lpips:
     """Return "lpips_alex" or "lpips_vgg" on a device; errors are those of `weights`."""
     validate.one_of("name", name, NETS)
+    device = devices.present(device)
     return Lpips(name, {key: value.to(device) for key, value in weights(NETS[name]).items()})
 
 

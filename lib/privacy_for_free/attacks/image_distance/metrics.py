@@ -44,11 +44,18 @@ def distance(metric: Metric, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     >>> distance(RootMeanSquare(), images / 2, images / 2 + 0.5)
     tensor([0.5000, 0.5000])
     """
+    check_metric(metric)
     if x.shape != y.shape:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)}: allowed are two of one shape")
     x, y = same_type(x, y)
     parts = zip(checked(x).split(CHUNK), checked(y).split(CHUNK), strict=True)
     return torch.cat([metric.pairs(metric.embed(a), metric.embed(b)) for a, b in parts])
+
+
+def check_metric(metric: Metric) -> None:
+    """Refuse what is no metric, its name above all."""
+    if not all(hasattr(metric, part) for part in ("name", "precise", "embed", "pairs", "matrix")):
+        raise ValueError(f"metric {metric!r}: allowed is one that image_distance.build returns")
 
 
 def same_type(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

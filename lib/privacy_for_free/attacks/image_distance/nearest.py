@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from privacy_for_free.attacks.confidences import check_labels
-from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, checked, same_type
+from privacy_for_free.attacks.image_distance.metrics import CHUNK, Metric, check_metric, checked, same_type
 from privacy_for_free.core import plain, validate
 from privacy_for_free.core.entrance import MASK, SHOWN, entrance
 from privacy_for_free.core.randomness import generator
@@ -63,6 +63,7 @@ def nearest(
     images that are not floats from 0 to 1, and where an owner is allowed no candidate of a group.
     """
     G, M, N = len(allowed), len(images), len(candidates)
+    check_metric(metric)
     if M and int(owner.max()) >= allowed.shape[1]:
         raise ValueError(f"owner up to {int(owner.max())}: allowed are 0 to {allowed.shape[1] - 1}")
     images, candidates = same_type(images, candidates)
