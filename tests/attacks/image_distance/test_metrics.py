@@ -138,3 +138,14 @@ def test_k2_a_name_is_no_metric_and_a_device_has_to_be_there(pictures):
         distance("l2", x, x)
     with pytest.raises(ValueError, match="device 'nonsense': allowed are cpu"):
         image_distance.build("l2", "nonsense")
+
+
+def test_k3_windows_and_constants_that_are_none_are_refused():
+    for settings_, message in (
+        ({"size": 0}, "size 0: allowed are whole numbers from 1 up"),
+        ({"deviation": 0.0}, r"deviation 0.0: allowed are finite numbers above 0"),
+        ({"constants": (1e-4,)}, r"constants .*: allowed are two"),
+        ({"constants": (1e-4, 0.0)}, r"constants 0.0: allowed are finite numbers above 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metrics.StructuralSimilarity(**settings_)

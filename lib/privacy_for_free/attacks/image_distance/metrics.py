@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import SHOWN, entrance
 
 CHUNK = 256  # images that are embedded at a time
@@ -93,12 +94,15 @@ class RootMeanSquare:
         return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+@entrance
 @dataclass(frozen=True)
 class StructuralSimilarity:
     """1 - SSIM, for pixel values of a range of 1.
 
     Local covariances are products of windows from which the local mean is taken away first: in flat parts of
     an image that mean is many times the spread, and its square would drown it.
+
+    deviation, size   of the Gaussian window, in pixels; constants are added to squared means and variances
     """
 
     name: str = "ssim"
@@ -106,6 +110,15 @@ class StructuralSimilarity:
     deviation: float = 1.5
     size: int = 11
     constants: tuple[float, float] = (0.01**2, 0.03**2)
+
+    def __post_init__(self) -> None:
+        """Refuse windows without pixels or width, and constants that are not two above 0."""
+        validate.whole("size", self.size, 1)
+        validate.positive("deviation", self.deviation)
+        if len(self.constants) != 2:
+            raise ValueError(f"constants {self.constants!r}: allowed are two")
+        for constant in self.constants:
+            validate.positive("constants", constant)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return the images as they are; ValueError where no window fits in."""
