@@ -11,6 +11,7 @@ Arguments are numbers or sequences of numbers; a table has one row for each comb
 compares. A wrong value is a ValueError that names it and says what is allowed.
 """
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,12 @@ DELTA = 1e-5
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 MOST_ROWS = 100_000  # combinations of a table's values, some ten seconds
 
+# What the entrances do, without their conversions: the numbers of a combination are plain already.
+ALL_DATA_EPSILON, SUBSET_EPSILON = map(inspect.unwrap, (gibbs.all_data_epsilon, gibbs.subset_epsilon))
+EFFECT_SIZE, EFFECT_SIZE_POOL = map(inspect.unwrap, (theory.effect_size, theory.effect_size_pool))
+TPR, AUC = map(inspect.unwrap, (theory.tpr, theory.auc))
+CAP_PRIVATE, CAP_RANDOM_SUBSET = map(inspect.unwrap, (theory.cap_private, theory.cap_random_subset))
+
 
 @entrance
 def check(n: int, m: int, d_eff: float, eps0: float) -> None:
@@ -37,13 +44,7 @@ def check(n: int, m: int, d_eff: float, eps0: float) -> None:
     Traceback (most recent call last):
     ValueError: n 0: allowed are whole numbers from 1 up
     """
-    validate.whole("n", n, 1)
-    validate.whole("m", m, 1)
-    if m > n:
-        raise ValueError(f"m {m!r}: allowed are whole numbers from 1 to n, here {n}")
-    validate.positive("d_eff", d_eff)
-    if not 0 <= eps0 <= gibbs.LARGEST_EPSILON:
-        raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {gibbs.LARGEST_EPSILON:g}")
+    _check(n, m, d_eff, eps0)
 
 
 @entrance
@@ -122,11 +123,21 @@ def caps(
     )
 
 
+def _check(n: int, m: int, d_eff: float, eps0: float) -> None:
+    validate.whole("n", n, 1)
+    validate.whole("m", m, 1)
+    if m > n:
+        raise ValueError(f"m {m!r}: allowed are whole numbers from 1 to n, here {n}")
+    validate.positive("d_eff", d_eff)
+    if not 0 <= eps0 <= gibbs.LARGEST_EPSILON:
+        raise ValueError(f"eps0 {eps0!r}: allowed are numbers from 0 to {gibbs.LARGEST_EPSILON:g}")
+
+
 def _influence(n: int, m: int, eps0: float) -> Iterator[dict]:
-    check(n, m, 1.0, eps0)
+    _check(n, m, 1.0, eps0)
     r = m / n
-    condensed = gibbs.all_data_epsilon(r, eps0) if eps0 else 0.0
-    subset = gibbs.subset_epsilon(r, eps0) if eps0 else 0.0
+    condensed = ALL_DATA_EPSILON(r, eps0) if eps0 else 0.0
+    subset = SUBSET_EPSILON(r, eps0) if eps0 else 0.0
     for trained_on, epsilon in (
         ("m condensed images", condensed),
         ("all n, temperature tau/r", condensed),
@@ -142,25 +153,25 @@ def _movement(n: int, kappa: float) -> Iterator[dict]:
 
 
 def _tracing(n: int, d_eff: float, fpr: float) -> Iterator[dict]:
-    check(n, 1, d_eff, 0.0)
+    _check(n, 1, d_eff, 0.0)
     independent = 2 * n - 1  # the most that a pool's own covariance allows
-    exact = math.inf if d_eff >= independent or n == 1 else float(theory.effect_size_pool(d_eff, n))
+    exact = math.inf if d_eff >= independent or n == 1 else float(EFFECT_SIZE_POOL(d_eff, n))
     for members, effect in (
-        ("fresh", float(theory.effect_size(d_eff, n))),
+        ("fresh", float(EFFECT_SIZE(d_eff, n))),
         ("pool", math.sqrt(2 * d_eff / n)),
         ("pool exact", exact),
     ):
-        rates = {"tpr": float(theory.tpr(fpr, effect)), "auc": theory.auc(effect)}
+        rates = {"tpr": float(TPR(fpr, effect)), "auc": AUC(effect)}
         yield {"members": members, "effect": effect} | rates
 
 
 def _caps(n: int, m: int, eps0: float, fpr: float, epsilons: Sequence[float], delta: float) -> Iterator[dict]:
-    check(n, m, 1.0, eps0)
+    _check(n, m, 1.0, eps0)
     r = m / n
-    yield {"release": "the network", "cap": float(theory.cap_private(fpr, r * eps0, 0.0))}
-    yield {"release": "random subset", "cap": float(theory.cap_random_subset(fpr, r))}
+    yield {"release": "the network", "cap": float(CAP_PRIVATE(fpr, r * eps0, 0.0))}
+    yield {"release": "random subset", "cap": float(CAP_RANDOM_SUBSET(fpr, r))}
     for epsilon in epsilons:
-        cap = float(theory.cap_private(fpr, epsilon, delta))
+        cap = float(CAP_PRIVATE(fpr, epsilon, delta))
         yield {"release": f"({epsilon:g}, {delta:g})-private", "cap": cap}
 
 

@@ -90,7 +90,7 @@ def effect_size_pool(mahalanobis_squared: ArrayLike, n: int, pool: int | None = 
     if (q > (N - 1) * (1 + 1e-9)).any():
         raise ValueError(f"squared distance {q.max():g} in the pool's own metric: allowed are 0 to {N - 1}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(q == 0, 0.0, pool_law(q, q, n, N).effect)
+        return np.where(q == 0, 0.0, _pool_law(q, q, n, N).effect)
 
 
 # --- laws of the statistic ----------------------------------------------------------------------------------
@@ -128,6 +128,10 @@ def pool_law(
     halves, that is (2 / n) C (1 + 1 / (2 n) + ...); with divisor N - 1 it is (1/n + 1/(N - n)) C exactly,
     2 C / n for halves.
     """
+    return _pool_law(own, variance, n, pool, offset)
+
+
+def _pool_law(own: ArrayLike, variance: ArrayLike, n: int, pool: int | None, offset: ArrayLike = 0.0) -> Law:
     N = _pool_size(n, pool)
     a, v = _alike(own=own, variance=variance, offset=offset)
     mean = np.broadcast_to(np.asarray(offset, dtype=float), a.shape)
