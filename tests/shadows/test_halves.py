@@ -55,7 +55,7 @@ def test_a_pool_that_cannot_be_halved_in_balance_is_refused(size):
 
 def test_more_images_than_there_are():
     labels = torch.tensor([0] * 6 + [1] * 5)
-    with pytest.raises(ValueError, match=r"size 12 of a pool: 6 of class 1 asked for, there are 5"):
+    with pytest.raises(ValueError, match=r"pool of 12 images: 6 of class 1 asked for, there are 5"):
         balanced_pool(labels, 12, generator(0, "pool"))
     with pytest.raises(ValueError, match=r"1002 of class 0 asked for, there are 1000"):
         balanced_pool(load().train_labels, 10020, generator(0, "pool"))

@@ -19,14 +19,14 @@ def check_pool(labels: torch.Tensor, size: int) -> None:
     classes, counts = labels.unique(return_counts=True)
     if size < 1 or size % (2 * len(classes)):
         raise ValueError(
-            f"size {size!r} of a pool: allowed are positive multiples of {2 * len(classes)}, "
+            f"size, a pool of {size} images: allowed are positive multiples of {2 * len(classes)}, "
             f"twice the {len(classes)} classes"
         )
     per_class = size // len(classes)
     for c, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if count < per_class:
             raise ValueError(
-                f"size {size} of a pool: {per_class} of class {c} asked for, there are {count}; allowed are "
+                f"size, a pool of {size} images: {per_class} of class {c} asked for, there are {count}; allowed are "
                 f"up to {len(classes) * min(counts.tolist())}"
             )
 
