@@ -26,8 +26,8 @@ def check_pool(labels: torch.Tensor, size: int) -> None:
     for c, count in zip(classes.tolist(), counts.tolist(), strict=True):
         if count < per_class:
             raise ValueError(
-                f"size, a pool of {size} images: {per_class} of class {c} asked for, there are {count}; allowed are "
-                f"up to {len(classes) * min(counts.tolist())}"
+                f"size, a pool of {size} images: {per_class} of class {c} asked for, there are {count}; "
+                f"allowed are up to {len(classes) * min(counts.tolist())}"
             )
 
 
