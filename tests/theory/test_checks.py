@@ -88,6 +88,12 @@ K3 = [
     (stability.predicted_shift, (FLAT, rows(4, 3), 0, rows(2, 3)), "synthetic .* the Hessian has an inverse"),
     (stability.stability_bound, (1.0, 5, 1e300, 1.0, 9), r"c 1.0, Lambda 1e\+300, .*: allowed are numbers"),
     (gibbs.temperature_of, (5e-324, 1.0, 1.0), "eps0 5e-324, .*: temperature inf: allowed"),
+    (gibbs.gaussian_kl, (np.full(2000, 1e300), 1, 1.0), r"^shift_norm float64 \(2000,\), m 1, .* allowed"),
+    (
+        gibbs_models.replacements,
+        (rows(5, 2) * 1e200, rows(5, 2), 1),
+        r"points float64 \(\d, 2\), others .* allowed",
+    ),
     (gibbs.gaussian_kl, (1e300, 1, 1.0), r"shift_norm 1e\+300, m 1, temperature 1.0: allowed are numbers"),
     (gibbs_models.logistic, (*[rows(2, 2)] * 3, 1.0, 0.0, (4, 8, 0)), "eps0 1.0, disk_radius 0.0: lipschitz"),
     (gibbs_models.gaussian, (rows(5, 2).numpy(), 2, 1.0, 5e-324), "eps0 1.0, ball_radius 5e-324: "),

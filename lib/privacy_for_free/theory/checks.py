@@ -37,7 +37,7 @@ def naming(*names: str) -> Callable[[Callable], Callable]:
                 if type(error) is ValueError and about and about <= signature.parameters.keys():
                     raise
                 of.apply_defaults()
-                given = ", ".join(f"{name} {of.arguments[name]!r}" for name in names)
+                given = ", ".join(f"{name} {_told(of.arguments[name])}" for name in names)
                 if isinstance(error, ArithmeticError):
                     said = "allowed are numbers that give results which a float holds"
                 raise ValueError(f"{given}: {said}") from error
@@ -45,6 +45,10 @@ def naming(*names: str) -> Callable[[Callable], Callable]:
         return call
 
     return decorate
+
+
+def _told(value: object) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if hasattr(value, "dtype") else repr(value)
 
 
 def counts(least: int = 1, **values: int) -> None:

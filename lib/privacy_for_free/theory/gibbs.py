@@ -136,6 +136,7 @@ def extreme_rows(points: np.ndarray) -> np.ndarray:
 
 
 @entrance(shapes="points n d, others k d")
+@checks.naming("points", "others")
 def farthest_pairs(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
     """Return the `count` pairs (row of points, row of others) farthest apart, (count, 2), worst first."""
     validate.whole("count", count, 1)
