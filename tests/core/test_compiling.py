@@ -60,9 +60,9 @@ def test_k5_a_compiler_that_is_there_and_does_not_work_is_one_line_and_nothing_i
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    assert ended.stderr.startswith("torch.compile does not work here, so nothing is compiled")
-    assert says in ended.stderr
+    (line,) = (line for line in ended.stderr.splitlines() if " torch/" not in line)  # not torch's own log
+    assert line.startswith("torch.compile does not work here, so nothing is compiled")
+    assert says in line
 
 
 def test_k5_a_function_that_turns_out_not_to_compile_runs_as_it_is(monkeypatch, caplog):  # case 46
