@@ -59,7 +59,7 @@ def test_a_class_too_small_for_the_pool_is_found_before_any_work(tmp_path, monke
     monkeypatch.setattr(experiments, "NAMES", ("gibbs_ratio", "membership", "canaries"))
     runs, refused = plan.survey("paper", datasets=["fashion_mnist_mini"], results_dir=tmp_path)
     assert [run.experiment for run in runs] == ["gibbs_ratio"]
-    says = "pool of 50000 images: 5000 of class 0 asked for, there are 1000"
+    says = "size, a pool of 50000 images: 5000 of class 0 asked for, there are 1000; allowed are up to 10000"
     pooled = ("membership", "canaries")
     assert refused == [f"{name} on fashion_mnist_mini does not apply: {says}" for name in pooled]
 

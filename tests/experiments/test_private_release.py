@@ -95,7 +95,7 @@ def test_a_release_made_by_hand(dataset):
     row = EXPERIMENT.run(task, SMALL, dataset, 3, CPU)[0]
     images, test_images = scaled_publicly(dataset, CPU)
     seed = derived_seed(3, "private_release", *task)
-    problem = Problem.of(images, dataset.train_labels, None, 1, "noise", seed, 10)
+    problem = Problem.of(images, dataset.train_labels, None, 1, "noise", seed, 10, noise="seed")
     released = calibrated.release(problem, Linear(0.0), 1.0)
     network = networks.build("convnet", (1, 28, 28), 10, SMALL.width)
     schedule = augmentation.published_for(SMALL.schedule, dataset.name)

@@ -87,6 +87,10 @@ def number(name: str, value: object, kind: str = FINITE) -> int | float:
         raise refused(name, value, "are numbers")
     if value != value:
         raise refused(name, value, "are numbers, and this is none")
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"{name} beyond 1e308: allowed are numbers that a float holds") from None
     return value if type(value) in (int, float) else float(value)
 
 
@@ -144,15 +148,14 @@ def check_values(name: str, value: torch.Tensor, kind: str) -> None:
         raise refused(name, value, f"are whole numbers from 0 up{least}")
     if kind == ANY or not value.is_floating_point() or value.numel() == 0:
         return
-    wrong = value.isnan() if kind == ORDERED else ~value.isfinite()
-    if bool(wrong.any()):
+    low, high = (end.item() for end in torch.aminmax(value))  # NaN where one value is, and in no memory
+    if math.isnan(low) or (kind != ORDERED and not (math.isfinite(low) and math.isfinite(high))):
+        wrong = value.isnan() if kind == ORDERED else ~value.isfinite()
         place = tuple(wrong.nonzero()[0].tolist())
         allowed = "numbers, infinite ones too" if kind == ORDERED else "finite numbers"
         raise ValueError(f"{name}: {value[place].item()} at {place}; allowed are {allowed}")
-    if kind == SHOWN:
-        low, high = (end.item() for end in torch.aminmax(value))
-        if low < -MARGIN or high > 1 + MARGIN:
-            raise ValueError(f"{name} from {low:.6g} to {high:.6g}: allowed are floats from 0 to 1")
+    if kind == SHOWN and (low < -MARGIN or high > 1 + MARGIN):
+        raise ValueError(f"{name} from {low:.6g} to {high:.6g}: allowed are floats from 0 to 1")
 
 
 def array(name: str, value: object, kind: str = FINITE) -> np.ndarray:
