@@ -40,7 +40,7 @@ def takes_text(function, name):
 
 
 def without_signature(value):
-    return isinstance(value, type) and issubclass(value, enum.Enum | Exception)
+    return isinstance(value, type) and issubclass(value, enum.Enum | Exception | int)
 
 
 def entrances():
