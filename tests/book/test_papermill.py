@@ -95,7 +95,8 @@ def test_formulas_of_other_sizes(tmp_path):
         ({"n": 0}, "n 0: allowed are whole numbers from 1 up"),
         ({"m": 6000}, "m 6000: allowed are whole numbers from 1 to n, here 5000"),
         ({"d_eff": -1}, "d_eff -1: allowed are finite numbers above 0"),
-        ({"eps0": "large"}, "eps0 'large': allowed are numbers from 0 to 700"),
+        ({"eps0": "large"}, "eps0 'large': allowed are numbers"),
+        ({"eps0": 701}, "eps0 701: allowed are numbers from 0 to 700"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
