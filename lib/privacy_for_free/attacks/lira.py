@@ -60,6 +60,8 @@ def scores(
     validate.one_of("centre", centre, CENTRES)
     least = 2 if variance == "per_example" else 1
     check_models(membership, least if online else 0, least)
+    if not bool(torch.isfinite(statistics).all()):  # also where it is called behind its entrance
+        raise ValueError("statistics that are not all finite: allowed are finite numbers")
     values = statistics.double()
     values = values[..., None] if values.dim() == 2 else values
     total = torch.zeros_like(values[..., 0])
