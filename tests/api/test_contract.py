@@ -9,7 +9,7 @@ import inspect
 import re
 import resource
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -158,6 +158,22 @@ def test_every_entrance_is_known_by_its_parameters():
             except LookupError as error:
                 missing.append(str(error))
     assert not missing, "\n".join(missing)
+
+
+def test_every_word_of_the_vocabulary_is_used(monkeypatch):
+    used, words = set(), dict(vocabulary.VOCABULARY)
+
+    class Noting(dict):
+        def __getitem__(self, word):
+            used.add(word)
+            return super().__getitem__(word)
+
+    monkeypatch.setattr(vocabulary, "VOCABULARY", Noting(words))
+    for name, door in doors.every().items():
+        for parameter in (*doors.parameters(name), *vocabulary.needed(name, door)):
+            with suppress(LookupError):
+                vocabulary.example(name, parameter.name)
+    assert used == set(words)
 
 
 @pytest.mark.parametrize("name", doors.every())

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING
 
 import numpy as np
-import sympy
 import torch
 
 from privacy_for_free import shadows
@@ -20,7 +19,7 @@ from privacy_for_free.condensation import DM, KIP, Problem
 from privacy_for_free.condensation.gan import GAN
 from privacy_for_free.condensation.gradient_matching import GradientMatching
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.nets import networks
 from privacy_for_free.nets.schedule import Schedule
 from privacy_for_free.private import noisy_condensation
 from privacy_for_free.private.accounting import Mechanism
@@ -205,7 +204,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "confidences": lambda: normal(MODELS, N, purpose="statistics"),
     "image_distance.name": lambda: "l2",
     "lpips.name": lambda: "lpips_alex",
-    "net": lambda: "alex",
     "distance.x": lambda: images(4),
     "distance.y": lambda: images(4, "other"),
     "moments": lambda: {0: drawn(MODELS, CLASSES, 2, 1, SIDE, SIDE, purpose="shown")},
@@ -224,7 +222,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "Embedding.cls": lambda: tracing.Embedding,
     "Embedding.self": lambda: tracing.Embedding.draw(network(), 2, 5, 0),
     "Embedding.images": images,
-    "means.labels": labels,
     "dimension": lambda: 5,
     "Knowledge.self": lambda: tracing.fit(rows(), labels(), CLASSES),
     "Whitening.self": lambda: tracing.fit(rows(), labels(), CLASSES).whitening(0.5),
@@ -252,7 +249,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "Schedule.cls": lambda: Schedule,
     "Problem.of.cls": lambda: Problem,
     "of.membership": lambda: membership()[:2],
-    "Problem.membership": lambda: membership()[:2],
     "Problem.names": lambda: (0, 1),
     "channels": lambda: 1,
     "size": lambda: SIDE,
@@ -261,7 +257,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "width": lambda: 4,
     "strategy": lambda: "color_crop_cutout_flip_scale_rotate",
     "dataset_name": lambda: "cifar10",
-    "transform": lambda: augmentation.draw("flip_scale", N, generator(0, "transform")),
     "select.parameters": lambda: {name: torch.stack([value] * 4) for name, value in weights().items()},
     "train_many.images": lambda: torch.stack([images(8), images(8, "second")]),
     "train_many.labels": lambda: torch.stack([labels(8)] * 2),
@@ -285,11 +280,8 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "canary_start.planted": lambda: canaries.plant(pool(), 2, 0),
     # private
     "noise_multiplier": lambda: 1.0,
-    "mechanism": lambda: Mechanism(2.0, 3, 0.5),
     "Mechanism.self": lambda: Mechanism(2.0),
     "counts": lambda: torch.tensor([12, 12]),
-    "NoisyMatcher.counts": lambda: torch.full((2, CLASSES), 6),
-    "ReleasedMeans.counts": lambda: torch.full((2, CLASSES), 6),
     "DPMERF.self": merf,
     "dp_merf.parameters": merf,
     "dp_merf.release.parameters": merf,
@@ -317,7 +309,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "pilots": lambda: 10,
     "true": lambda: np.array([[3, 5], [4, 6]]),
     "false": lambda: np.array([[0, 1], [1, 2]]),
-    "vectors": lambda: normal(N, D, purpose="vectors"),
     # statistics
     "intervals.values": lambda: (1.0, 2.0, 4.0),
     "intervals.base": lambda: (0.5, 2.5, 3.0),
@@ -389,7 +380,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "points": lambda: normal(5, 2, purpose="points"),
     "gibbs.synthetic": lambda: normal(4, 2, purpose="synthetic"),
     "shift_change.shifts": lambda: normal(3, 2, purpose="shifts"),
-    "langevin.shifts": lambda: normal(3, 2, purpose="shifts"),
     "langevin.theta": lambda: normal(7, 4, purpose="theta"),
     "langevin.labels": lambda: torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0], dtype=torch.float64),
     "langevin.start": lambda: normal(3, 4, purpose="start") / 4,
@@ -409,8 +399,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "random_subset_log_ratio.replacements": lambda: [(0, drawn(9, purpose="new", dtype=torch.float64))],
     "random_subset_log_ratio.m": lambda: 2,
     "kernel": lambda: kernel.gaussian(2.0),
-    "theory.kernel.synthetic": lambda: normal(4, D, purpose="synthetic"),
-    "mmd_squared.synthetic": lambda: normal(4, D, purpose="synthetic"),
     "mmd_gradient.synthetic": lambda: normal(4, D, purpose="synthetic"),
     "monte_carlo_kernel.network": lambda: kernel.RandomReLU(D),
     "monte_carlo_kernel.images": lambda: normal(4, D, purpose="rows"),
@@ -442,8 +430,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "check": lambda: "a check",
     "observed": lambda: 0.5,
     "expected": lambda: 0.4,
-    "exact.observed": lambda: normal(3, purpose="observed"),
-    "exact.expected": lambda: normal(3, purpose="observed"),
     "samples": lambda: normal(50, purpose="samples") + 0.4,
     "value": lambda: 0.5,
     "case": case,
@@ -468,7 +454,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "shift.shift.whole": lambda: normal(2, 3, purpose="whole"),
     "shift.shift.without": lambda: normal(2, 3, purpose="without"),
     "shift.shift.start": lambda: normal(2, 3, purpose="start"),
-    "stability.synthetic": lambda: normal(3, D, purpose="synthetic"),
     "stability.initial": lambda: normal(3, D, purpose="synthetic"),
     "target": lambda: extractor()(normal(10, D, purpose="real")).mean(0),
     "path": lambda: normal(4, 3, D, purpose="path"),
@@ -491,7 +476,6 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "own": lambda: np.array([1.0, 2.0]),
     "tracing.variance": lambda: np.array([1.0, 1.5]),
     "law": lambda: law_of_tracing.fresh_law([1.0, 2.0], [1.0, 1.5], 20),
-    "Law.mean": lambda: np.array([0.1, 0.2]),
     "tracing_prediction.weights": lambda: rows(),
     "tracing_prediction.images": lambda: rows(),
     "source": lambda: normal(12, D, purpose="source"),
@@ -502,16 +486,12 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "knows_pool": lambda: True,
     "predict.reference": lambda: lambda c: rows(),
     "whitenings": lambda: {"none": lambda found: found},
-    "expression": lambda: sympy.Symbol("x") ** 2,
     "symbolic.k": lambda: 1,
     "symbolic.d": lambda: 2,
     "symbolic.m": lambda: 1,
     "single_run_threshold.k": lambda: 1,
     "least_noise.mechanism": lambda: Mechanism(2.0),
     "epsilons.mechanism": lambda: Mechanism(2.0),
-    "entries": lambda: [sympy.Symbol("x")],
-    "symbolic.variance": lambda: sympy.Symbol("v"),
-    "residual": lambda: sympy.Symbol("x"),
 }
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from privacy_for_free.core import entrance as doors
 from privacy_for_free.core.entrance import ANY, ENTRANCES, ORDERED, entrance
 
 
@@ -193,11 +192,6 @@ def test_k1_two_threads_keep_their_gradient_modes():
         thread.join()
     assert len(seen) == len(modes)
     assert all(gradient == 1.0 and enabled is (mode is torch.enable_grad) for mode, gradient, enabled in seen)
-
-
-def test_doors_name_their_register():
-    assert doors.ENTRANCES is ENTRANCES
-    assert all(callable(door) for door in ENTRANCES.values())
 
 
 class Speaks(Protocol):
