@@ -25,6 +25,7 @@ from privacy_for_free.private import noisy_condensation
 from privacy_for_free.private.accounting import Mechanism
 from privacy_for_free.private.dp_merf import DPMERF
 from privacy_for_free.private.dp_sgd import DPSGD
+from privacy_for_free.private.secret_start import SecretStart
 from privacy_for_free.shadows import canaries
 from privacy_for_free.stats import intervals
 from privacy_for_free.theory import gibbs_models, kernel, langevin, linear_case, stability, tracing_prediction
@@ -309,6 +310,23 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "pilots": lambda: 10,
     "true": lambda: np.array([[3, 5], [4, 6]]),
     "false": lambda: np.array([[0, 1], [1, 2]]),
+    "SecretStart.self": lambda: SecretStart(10, 3, 2.0),
+    "SecretStart.images": lambda: normal(10, D, purpose="rows"),
+    "spread": lambda: 1.0,
+    "contraction": lambda: 0.9,
+    "kept": lambda: 0.3,
+    "mu": lambda: 0.5,
+    "noise": lambda: "members",
+    "secret_start.initial": lambda: normal(4, D, purpose="initial"),
+    "secret_start.mean": lambda: normal(D, purpose="mean"),
+    "later": lambda: normal(4, D, purpose="later"),
+    "earlier": lambda: normal(4, D, purpose="earlier"),
+    "means": lambda: normal(3, D, purpose="means"),
+    "log_ratio.first": lambda: normal(D, purpose="first"),
+    "log_ratio.second": lambda: normal(D, purpose="second"),
+    "secret_start.extractors": lambda: lambda step: normal(2, 3, D, purpose=f"theta {step}"),
+    "mixing": lambda: normal(D, D, purpose="mixing"),
+    "mu_between.shifts": lambda: normal(5, D, purpose="shifts"),
     # statistics
     "intervals.values": lambda: (1.0, 2.0, 4.0),
     "intervals.base": lambda: (0.5, 2.5, 3.0),
