@@ -1,0 +1,19 @@
+"""The optimality attack: released images that minimise a loss of their members say who those are.
+
+A set S that distribution matching has condensed is a stationary point of its loss, and the loss is linear in
+who is a member: one equation per released pixel, in as many unknowns as the pool has images. The equations
+ask for the law of the extractors, not for their draws. That minimisers of an empirical risk give linear
+equations in the data is the attack of Kasiviswanathan, Rudelson and Smith (SODA 2013) on released models,
+after Dinur and Nissim (PODS 2003).
+
+    extractors = Extractors.draw(network, 100, seed)
+    scores = solve(equations(extractors, pool, released, members), ridge=0.01)
+
+`linear_tracing` is the natural attack in the space of features, for comparison.
+"""
+
+from privacy_for_free.attacks.optimality.extractors import Extractors, linear_tracing
+from privacy_for_free.attacks.optimality.solving import solve, solve_all
+from privacy_for_free.attacks.optimality.system import Equations, equations
+
+__all__ = ["Equations", "Extractors", "equations", "linear_tracing", "solve", "solve_all"]
