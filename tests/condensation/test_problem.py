@@ -1,5 +1,7 @@
 """What is refused before any work, and what a set starts from."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -141,3 +143,56 @@ def test_k11_the_seed_is_not_in_what_is_printed():
     fresh = {Problem.of(problem.images, problem.labels, None, 1, "noise").seed for _ in range(3)}
     assert len(fresh) == 3
     assert all(seed < 2**62 for seed in fresh)
+
+
+def made(**changes):
+    images, labels = pool()
+    given_ = {"images": images, "labels": labels, "membership": torch.ones((2, 24), dtype=torch.bool)}
+    given_ |= {"classes": 3, "ipc": 2, "init": "real", "seed": 2**50, "names": (0, 1)}
+    return Problem(**(given_ | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": spoilt(float("nan"))}, r"images: nan at \(5, 0, 2, 3\); allowed are finite"),
+        ({"images": torch.zeros((24, 1, 6, 6), dtype=torch.uint8)}, "images torch.uint8"),
+        ({"labels": torch.zeros(23, dtype=torch.int64)}, "labels .*: allowed is N, with N = 24"),
+        ({"membership": without_class(2)}, "set 1 holds no image of class 2"),
+        ({"membership": torch.ones(2, 24)}, "membership .*: allowed is .* dtype bool"),
+        ({"classes": 2}, "classes 2: allowed are whole numbers from 3 to 24"),
+        ({"ipc": 9}, "ipc 9: set 0 holds 8 images of class 0"),
+        ({"ipc": True}, "ipc True"),
+        ({"init": "zeros"}, "init 'zeros': known are"),
+        ({"seed": -1}, "seed -1"),
+        ({"names": (3, 3)}, "names .*: allowed are 2 different whole numbers"),
+        ({"start": torch.full((2, 3, 2), 24)}, "start .*: allowed are int64 from 0 to 23"),
+        ({"noise": "none"}, "noise 'none': known are"),
+    ],
+)
+def test_k1_the_constructor_and_replace_check_what_the_factory_checks(changes, message):
+    problem = made()
+    with pytest.raises(ValueError, match=message):
+        made(**changes)
+    with pytest.raises(ValueError, match=message):
+        replace(problem, **changes)
+
+
+def test_k2_a_problem_that_is_constructed_lies_in_no_memory_of_what_was_given():
+    images, labels = pool()
+    problem = made(images=images, labels=labels)
+    images[:], labels[:] = float("nan"), 7
+    assert bool(problem.images.isfinite().all())
+    assert int(problem.labels.max()) == 2
+
+
+@pytest.mark.parametrize("way", ["factory", "constructor", "replace"])
+def test_every_way_to_make_a_problem_makes_the_same(way):
+    images, labels = pool()
+    membership = torch.ones((2, 24), dtype=torch.bool)
+    problem = Problem.of(images, labels, membership, 2, "real", 2**50)
+    other = {"factory": problem, "constructor": made(), "replace": replace(problem)}[way]
+    assert repr(other) == repr(problem)
+    assert other.digests == problem.digests
+    draws = [one.noise_generator("noise", 1, settings=None).initial_seed() for one in (problem, other)]
+    assert draws[0] == draws[1]

@@ -16,7 +16,7 @@ from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.private import noisy_condensation as nc
 from privacy_for_free.private.accounting import Mechanism
-from privacy_for_free.private.noisy_condensation import matching, sums
+from privacy_for_free.private.noisy_condensation import matching, members, sums
 from privacy_for_free.private.noisy_condensation.ndpdc import NoisyMatcher
 
 NDPDC = nc.NDPDC(noise_multiplier=0.7, sample=6, iterations=3, width=4, learning_rate=0.1)
@@ -465,8 +465,8 @@ def test_bad_problems(method):
     case = dataclasses.replace(problem(), init="real")
     with pytest.raises(ValueError, match="init 'real': allowed is 'noise'"):
         condense(case, parameters)
-    case = dataclasses.replace(problem(), start=torch.zeros((2, 3, 2), dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"start torch.int64 \(2, 3, 2\): allowed is None"):
+    case = dataclasses.replace(problem(), start=torch.zeros(problem().shape))
+    with pytest.raises(ValueError, match=r"start torch.float32 .*: allowed is None"):
         condense(case, parameters)
     if hasattr(parameters, "sample"):
         with pytest.raises(ValueError, match="sample 50: allowed are 1 to"):
@@ -480,3 +480,8 @@ def test_divergence_is_reported():
         nc.condense_one_release(case, one)
     with pytest.raises(DivergenceError, match="lower the learning rate"):
         nc.condense_ndpdc(case, dataclasses.replace(NDPDC, learning_rate=3e38))
+
+
+def test_k1_a_range_that_is_not_a_number_is_refused():
+    with pytest.raises(ValueError, match="images from nan to nan: allowed are images in"):
+        members.check_range(torch.tensor([0.5, torch.nan]))

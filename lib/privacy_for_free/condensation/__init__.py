@@ -5,9 +5,10 @@
     )
 
 gives K synthetic sets, one for each row of the membership matrix. A method is its settings; the defaults are
-the published ones, and its name stands for them:
+the published ones (a bank of extractors has none), and its name stands for them:
 
     DM                 "dm"             distribution matching (Zhao & Bilen, WACV 2023)
+    BankedDM           "dm_bank"        the same by a bank of extractors, which the real images pass once
     GradientMatching   "dc", "dsa"      gradient matching (Zhao, Mopuri & Bilen, ICLR 2021), with siamese
                                         augmentation (Zhao & Bilen, ICML 2021)
     KIP                "kip"            kernel inducing points (Nguyen, Chen & Lee, ICLR 2021)
@@ -37,6 +38,7 @@ __all__ = [
     "INITIALISATIONS",
     "KIP",
     "METHODS",
+    "BankedDM",
     "CheckpointError",
     "Condensed",
     "DivergenceError",
@@ -59,6 +61,7 @@ SETTINGS = {  # where each method's settings are, and with what they begin; impo
     "random_subset": "privacy_for_free.condensation.selection:RandomSubset",
     "herding": "privacy_for_free.condensation.selection:Herding",
     "full": "privacy_for_free.condensation.selection:Full",
+    "dm_bank": "privacy_for_free.condensation.dm_bank:BankedDM",
 }
 METHODS = tuple(SETTINGS)
 
@@ -136,7 +139,7 @@ def condense(
     init        "real", "noise" or "noise_matched"; the selections know only "real"
     start       what the synthetic images start from, in place of `init`: int64, K x classes x ipc, numbers of
                 real images; or images, K x classes x ipc x C x H x W, of the dtype of the real ones
-    network     what DM takes its features from, in place of what its settings build; DM alone takes one
+    network     what DM takes its features from, in place of what its settings build; BankedDM takes one too
     generator   one number is drawn from it, and everything random derived from that number
     classes     number of classes, where the labels do not show it
     names       different whole numbers, one for each set: what its own draws are derived from; a set that is
@@ -155,7 +158,7 @@ def condense(
     if start is not None and method.initialisations == ("real",):
         raise ValueError(f"start for method {method.name!r}, which selects real images: allowed is None")
     if network is not None and not getattr(method, "takes_network", False):
-        raise ValueError(f"network for method {method.name!r}: allowed is None, only dm takes one")
+        raise ValueError(f"network for method {method.name!r}: allowed is None, only dm and dm_bank take one")
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     problem = Problem.of(
         given["images"],

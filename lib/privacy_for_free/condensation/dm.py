@@ -36,6 +36,7 @@ from privacy_for_free.nets import augmentation, networks
 from privacy_for_free.nets.schedule import MANY, check_rate
 
 MEBIBYTE = 2**20
+Embedding = Callable[[torch.Tensor], torch.Tensor]
 ROWS = 8  # mask rows are padded to a multiple: one row alone would take another routine and other roundings
 
 
@@ -147,33 +148,46 @@ class Matcher:
         `images`: K x classes x ipc x C x H x W. A set none of whose members is in the batch of a class takes
         no step in that class: its term is 0.
         """
-        problem, parameters = self.problem, self.parameters
-        draw = lambda purpose: problem.generator(purpose, index, device=images.device)  # noqa: E731
-        theta = self.network.initial(draw("extractor"), images.dtype, classifier=False)
-        transform = None
-        if parameters.augmentation:
-            transform = augmentation.draw(parameters.augmentation, 1, draw("augmentation"))
+        embed = self.embedding(index)
+        targets, present = self.means_of_real(self.batches(index), embed)
+        return self.match(images, targets, present, embed)
+
+    def extractor(self, index: int) -> tuple[networks.Weights, augmentation.Transform | None]:
+        """Draw the extractor of step `index`: its weights, and its augmentation, None for none."""
+        problem, strategy = self.problem, self.parameters.augmentation
+        device, dtype = problem.images.device, problem.images.dtype
+        draw = lambda purpose: problem.generator(purpose, index, device=device)  # noqa: E731
+        theta = self.network.initial(draw("extractor"), dtype, classifier=False)
+        return theta, augmentation.draw(strategy, 1, draw("augmentation")) if strategy else None
+
+    def embedding(self, index: int) -> Embedding:
+        """Return the map from images (B, C, H, W) to the features (B, D) of step `index`."""
+        theta, transform = self.extractor(index)
 
         def embed(batch: torch.Tensor) -> torch.Tensor:
             if transform is not None:
                 batch = augmentation.apply(transform, batch)
             batch = batch.contiguous(memory_format=torch.channels_last)
-            if parameters.mixed_precision and batch.device.type == "cuda":
+            if self.parameters.mixed_precision and batch.device.type == "cuda":
                 with torch.autocast("cuda", dtype=torch.bfloat16):
-                    return self.features(theta, batch).to(images.dtype)
+                    return self.features(theta, batch).to(self.problem.images.dtype)
             return self.features(theta, batch)
 
-        batches = [
+        return embed
+
+    def batches(self, index: int) -> list[torch.Tensor]:
+        """Return the real images of step `index`: for each class int64, their places."""
+        return [
             indices
             if size == len(indices)
-            else indices[torch.randperm(len(indices), generator=problem.generator("batch", index, c))[:size]]
-            for c, (indices, size) in enumerate(zip(problem.of_class, self.draws, strict=True))
+            else indices[
+                torch.randperm(len(indices), generator=self.problem.generator("batch", index, c))[:size]
+            ]
+            for c, (indices, size) in enumerate(zip(self.problem.of_class, self.draws, strict=True))
         ]
-        targets, present = self.means_of_real(batches, embed)
-        return self._match(images, targets, present, embed)
 
     def means_of_real(
-        self, batches: list[torch.Tensor], embed: Callable[[torch.Tensor], torch.Tensor]
+        self, batches: list[torch.Tensor], embed: Embedding
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each set's mean features K x classes x D, and which have an image there, K x classes."""
         images, K = self.problem.images, self.problem.sets
@@ -202,14 +216,17 @@ class Matcher:
             start = rows.stop
         return targets, present.to(images.device)
 
-    def _match(
+    def match(
         self,
         images: torch.Tensor,
         targets: torch.Tensor,
         present: torch.Tensor,
-        embed: Callable[[torch.Tensor], torch.Tensor],
+        embed: Embedding,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return losses (K) and gradient: whole classes of synthetic images to a chunk."""
+        """Return the losses (K) of `images` against the real means, and the gradient of their sum.
+
+        targets, present   what `means_of_real` returns. Whole classes of synthetic images go to a chunk.
+        """
         K, classes, ipc = images.shape[:3]
         flat = images.flatten(0, 1)  # a row for each class of each set
         wanted, active = targets.flatten(0, 1), present.flatten().to(images.dtype)

@@ -17,6 +17,7 @@ NOISE = ("members", "seed")  # what the noise of a private release is derived fr
 ROWS_HASHED = 4096  # images at a time
 
 
+@entrance(shapes="images N C S S, labels N, membership K N")
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Images, who is a member of which set, and how many synthetic images per class each set is to have.
@@ -36,6 +37,9 @@ class Problem:
     noise       what the noise and the samples of a private release are derived from: "members", the seed, the
                 settings and the members' images and labels, so that one seed gives other data other noise; or
                 "seed", the seed alone, for experiments that others make again
+
+    What is given is checked whichever way a problem is made, by `dataclasses.replace` too; `Problem.of` knows
+    what stands for what is left out. ValueError names the value and what is allowed.
     """
 
     images: torch.Tensor = field(repr=False)
@@ -49,6 +53,32 @@ class Problem:
     start: torch.Tensor | None = field(repr=False, default=None)
     network: Network | None = None
     noise: str = "members"
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together; shapes and values of the tensors are checked on the way in."""
+        validate.one_of("noise", self.noise, NOISE)
+        validate.one_of("init", self.init, INITIALISATIONS)
+        validate.whole("seed", self.seed)
+        validate.whole("ipc", self.ipc, 1)
+        images, network = self.images, self.network
+        if images.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64")
+        if network is not None and not hasattr(network, "features"):
+            raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
+        shape = (getattr(network, "channels", images.shape[1]), getattr(network, "size", images.shape[2]))
+        if shape != images.shape[1:3]:
+            raise ValueError(
+                f"network {network!r}: allowed are networks for images of {tuple(images.shape[1:])}"
+            )
+        number_of_classes(self.labels, self.classes)
+        object.__setattr__(self, "names", tuple(self.names))
+        if len(self.names) != self.sets or len(set(self.names)) != self.sets:
+            raise ValueError(
+                f"names {self.names}: allowed are {self.sets} different whole numbers, one for each set"
+            )
+        _check_counts(self)
+        if self.start is not None:
+            _check_start(self, self.start)
 
     @classmethod
     @entrance(shapes="images N C S S, labels N, membership K N")
@@ -69,37 +99,15 @@ class Problem:
     ) -> "Problem":
         """Return the problem, after everything a condensation is given was checked.
 
-        ValueError names the value and what is allowed.
-
         `membership` None stands for one set that holds every image; `classes` None for the largest label plus
         one; `seed` None for a fresh one that nobody knows, drawn by the operating system.
         """
-        validate.one_of("noise", noise, NOISE)
-        validate.one_of("init", init, INITIALISATIONS)
-        seed = secrets.randbits(62) if seed is None else validate.whole("seed", seed)
-        ipc = validate.whole("ipc", ipc, 1)
-        if images.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"images {images.dtype} {tuple(images.shape)}: allowed are float32 or float64")
-        if network is not None and not hasattr(network, "features"):
-            raise ValueError(f"network {network!r}: allowed are networks of nets.networks")
-        shape = (getattr(network, "channels", images.shape[1]), getattr(network, "size", images.shape[2]))
-        if shape != images.shape[1:3]:
-            raise ValueError(
-                f"network {network!r}: allowed are networks for images of {tuple(images.shape[1:])}"
-            )
+        seed = secrets.randbits(62) if seed is None else seed
         classes = number_of_classes(labels, classes)
         if membership is None:
             membership = torch.ones((1, len(labels)), dtype=torch.bool, device=labels.device)
         names = tuple(range(len(membership)) if names is None else names)
-        if len(names) != len(membership) or len(set(names)) != len(names):
-            raise ValueError(
-                f"names {names}: allowed are {len(membership)} different whole numbers, one for each set"
-            )
-        problem = cls(images, labels, membership, classes, ipc, init, seed, names, start, network, noise)
-        _check_counts(problem)
-        if start is not None:
-            _check_start(problem, start)
-        return problem
+        return cls(images, labels, membership, classes, ipc, init, seed, names, start, network, noise)
 
     @property
     def sets(self) -> int:

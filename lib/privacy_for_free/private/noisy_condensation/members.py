@@ -64,7 +64,7 @@ def check_secret(noise: str, seed: int) -> None:
 def check_range(images: torch.Tensor) -> None:
     """Refuse images that lie outside of [-1, 1], where they would be clamped, or features far too long."""
     low, high = (end.item() for end in torch.aminmax(images))
-    if low < -1 - MARGIN or high > 1 + MARGIN:
+    if not (low >= -1 - MARGIN and high <= 1 + MARGIN):  # nor NaN, of which every comparison is false
         raise ValueError(
             f"images from {low:.6g} to {high:.6g}: allowed are images in [-1, 1], to which `scale_publicly` "
             "maps those in [0, 1]"
