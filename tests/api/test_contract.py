@@ -117,7 +117,7 @@ def check(name, state, parameter, value, key, demanded, form):
     given_value = form(value)
     in_memory = isinstance(given_value, torch.Tensor) and given_value.layout is torch.strided
     kept = given_value.copy() if isinstance(given_value, np.ndarray) else None
-    if in_memory and not given_value.is_meta:
+    if in_memory and not given_value.is_meta and given_value.dtype.itemsize > 1:
         kept = given_value.detach().clone()
     result, error = attempt(name, state, {parameter: given_value})
     match demanded:

@@ -3,7 +3,7 @@
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
@@ -76,6 +76,67 @@ NOT_TENSORS: dict[str, Form] = {
     "meta": lambda value: torch.empty(2, device="meta"),
     "sparse": lambda value: torch.eye(3).to_sparse(),
     "complex": lambda value: torch.ones(2, dtype=torch.complex64),
+    "masked": lambda value: np.ma.masked_array(value.numpy().copy(), mask=False),
+    "float8": lambda value: torch.ones(2).to(torch.float8_e4m3fn),
+}
+SEQUENCES: dict[str, Form] = {"tuple": tuple, "list": list}
+NOT_SEQUENCES: dict[str, Form] = {
+    "text": lambda value: "123",
+    "bytes": lambda value: b"123",
+    "set": set,
+    "frozenset": frozenset,
+    "dictionary": lambda value: dict.fromkeys(value),
+    "bools": lambda value: np.array([True] * max(len(value), 1)),
+    "bool_tensor": lambda value: torch.ones(max(len(value), 1), dtype=torch.bool),
+    "nan": lambda value: [*value, float("nan")],
+    "nan_array": lambda value: np.array([*value, float("nan")]),
+    "masked": lambda value: np.ma.masked_array(np.array(value), mask=False),
+    "objects": lambda value: np.array([None, *value], dtype=object),
+    "one_is_text": lambda value: [*value, "3"],
+}
+NOT_SEQUENCES_OF_WHOLE: dict[str, Form] = {
+    "halves": lambda value: np.array(value) + 0.5,
+    "numbers": lambda value: torch.tensor(value, dtype=torch.float32),
+    "one_is_half": lambda value: [*value, 0.5],
+}
+ODD_SEQUENCES: dict[str, Form] = {
+    "empty": lambda value: type(value)(),
+    "beyond_64_bits": lambda value: [*value, 2**70],
+    "beyond_floats": lambda value: [*value, 10**400],
+    "negative": lambda value: [-one for one in value],
+    "zeros": lambda value: [0 for _ in value],
+    "two_dimensions": lambda value: np.array([value, value]),
+}
+
+
+def _but_for_one(change: Form) -> Form:
+    """Change one tensor of a dictionary, its last."""
+    return lambda value: {**value, list(value)[-1]: change(value[list(value)[-1]])}
+
+
+WEIGHTS: dict[str, Form] = {
+    "numpy": lambda value: {key: one.numpy().copy() for key, one in value.items()},
+    "requires_grad": lambda value: {key: one.clone().requires_grad_() for key, one in value.items()},
+    "other_order": lambda value: dict(reversed(value.items())),
+}
+NOT_WEIGHTS: dict[str, Form] = {
+    "nan": _but_for_one(lambda one: one * float("nan")),
+    "inf": _but_for_one(lambda one: one + float("inf")),
+    "list": _but_for_one(torch.Tensor.tolist),
+    "sparse": _but_for_one(torch.Tensor.to_sparse),
+    "meta": _but_for_one(lambda one: one.to("meta")),
+    "items": lambda value: list(value.items()),
+    "text": lambda value: "weights",
+}
+ODD_WEIGHTS: dict[str, Form] = {
+    "empty": lambda value: {},
+    "one_is_missing": lambda value: dict(list(value.items())[1:]),
+    "one_more": lambda value: value | {"another": torch.zeros(2)},
+    "flat": _but_for_one(torch.Tensor.flatten),
+    "shorter": _but_for_one(lambda one: one[..., :-1]),
+    "a_number": _but_for_one(torch.Tensor.sum),
+    "float64": _but_for_one(torch.Tensor.double),
+    "int64": _but_for_one(torch.Tensor.long),
 }
 SHAPES: dict[str, Form] = {  # another shape: another result, or one refusal
     "empty": lambda value: value[:0],
@@ -177,7 +238,17 @@ STATES: dict[str, Callable] = {
     "three_threads": lambda: _set(torch.set_num_threads, 3, torch.get_num_threads()),
     "numpy_raises": lambda: np.errstate(all="raise"),
     "medium": lambda: _set(torch.set_float32_matmul_precision, "medium", "highest"),
+    "bfloat16_products": lambda: _set(_precision, "bf16", "none"),
+    "no_onednn": lambda: _set(_onednn, False, True),
 }
+
+
+def _onednn(on: bool) -> None:
+    torch.backends.mkldnn.enabled = on
+
+
+def _precision(value: str) -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = torch.backends.mkldnn.conv.fp32_precision = value
 
 
 @contextmanager
@@ -191,8 +262,11 @@ def together(*names: str) -> Iterator[None]:
 
 ALL = (  # every state, in two calls
     ("no_grad", "autocast", "float64", "deterministic", "meta", "three_threads", "numpy_raises", "medium"),
-    ("inference_mode", "float16", "two_threads"),
+    ("inference_mode", "float16", "two_threads", "bfloat16_products", "no_onednn"),
 )
+
+
+SEQUENCES_OF = (Sequence[int], Sequence[float])
 
 
 def holds(hint: object, kind: object) -> bool:
@@ -239,6 +313,17 @@ def forms(parameter: inspect.Parameter, value: object) -> dict[str, tuple[str, F
         add("either", ODD_NUMBER)
         if alone(hint, float):
             add("refused", NOT_NUMBER)
+    elif isinstance(value, list | tuple) and value and hint in SEQUENCES_OF:
+        add("same", SEQUENCES)
+        add("same", {"array": np.array})
+        add("refused", NOT_SEQUENCES)
+        if hint == SEQUENCES_OF[0]:
+            add("refused", NOT_SEQUENCES_OF_WHOLE)
+        add("either", ODD_SEQUENCES)
+    elif isinstance(value, dict) and hint == dict[str, torch.Tensor]:
+        add("same", WEIGHTS)
+        add("refused", NOT_WEIGHTS)
+        add("either", ODD_WEIGHTS)
     elif isinstance(value, str) and alone(hint, str):
         add("refused", NOT_TEXT)
         add("either", ODD_TEXT)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from privacy_for_free.core import devices
+from privacy_for_free.core import entrance as entrances
 from privacy_for_free.core.entrance import ANY, ENTRANCES, ORDERED, entrance
 
 
@@ -41,7 +43,9 @@ def state(x: torch.Tensor) -> dict:
         "dtype": torch.get_default_dtype(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "device": torch.zeros(1).device.type,
-        "precision": torch.get_float32_matmul_precision(),
+        "precision": [backend.fp32_precision in entrances.FULL for backend in entrances.PRODUCTS],
+        "onednn": torch.backends.mkldnn.enabled,
+        "threads": torch.get_num_threads(),
         "errors": np.geterr(),
     }
 
@@ -69,7 +73,19 @@ STATES = {
     "meta": lambda: torch.device("meta"),
     "medium": lambda: Setting(torch.set_float32_matmul_precision, "medium", "highest"),
     "numpy_raises": lambda: np.errstate(all="raise"),
+    "three_threads": lambda: Setting(torch.set_num_threads, 3, torch.get_num_threads()),
+    "no_onednn": lambda: Setting(lambda on: setattr(torch.backends.mkldnn, "enabled", on), False, True),
+    **{
+        f"products_{number}": lambda backend=backend: Setting(
+            lambda precision: setattr(backend, "fp32_precision", precision), "tf32", "none"
+        )
+        for number, backend in enumerate(entrances.PRODUCTS)
+    },
 }
+
+
+def products():
+    return [backend.fp32_precision for backend in entrances.PRODUCTS]
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -77,13 +93,10 @@ def test_k1_the_callers_state_stays_outside_and_comes_back(name):
     x = torch.full((1,), 2.0)
     expected = state(x)
     with STATES[name]():
-        before = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_float32_matmul_precision())
+        before = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads(), products())
         found = state(x)
-        assert before == (
-            torch.is_grad_enabled(),
-            torch.get_default_dtype(),
-            torch.get_float32_matmul_precision(),
-        )
+        after = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads(), products())
+    assert before == after
     assert found == expected
     assert expected["gradient"].item() == 2.0
     assert not torch.are_deterministic_algorithms_enabled()
@@ -249,3 +262,21 @@ def test_k3_a_function_that_returns_a_generator_checks_at_the_call_and_yields_in
         assert next(made) == (True, torch.float32)
         assert not torch.is_grad_enabled()
         assert list(made) == [(True, torch.float32)]
+
+
+def test_k1_sums_are_those_of_one_thread_whatever_the_caller_has_set():
+    inside = entrance(lambda: torch.get_num_threads())
+    with Setting(torch.set_num_threads, 3, torch.get_num_threads()):
+        assert inside() == 1
+        with entrances.own_state():
+            assert torch.get_num_threads() == 1
+            with devices.given_threads():  # for what does not depend on it
+                assert torch.get_num_threads() == 3
+                assert inside() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+
+
+def test_k1_a_number_of_threads_that_is_asked_for_is_that_of_every_entrance(monkeypatch):
+    monkeypatch.setenv(devices.THREADS_VARIABLE, "2")
+    assert entrance(lambda: torch.get_num_threads())() == 2

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 
-from privacy_for_free.core import plain
+from privacy_for_free.core import annotations, plain
 
 NAN, INF = float("nan"), float("inf")
 
 
 def convert(hint, value, kind=None, name="x"):
-    return plain.converter(hint)(name, value, kind or plain.BY_NAME.get(name, plain.FINITE))
+    return annotations.converter(hint)(name, value, kind or plain.BY_NAME.get(name, plain.FINITE))
 
 
 @pytest.mark.parametrize(
@@ -181,3 +182,53 @@ def test_masks_are_bool_and_class_numbers_whole_from_zero():
     soft = torch.tensor([[0.5, -0.5]])
     assert convert(torch.Tensor, soft, plain.TARGETS, name="labels") is soft
     assert convert(torch.Tensor, np.array([1], np.uint8), plain.TARGETS).dtype is torch.int64
+
+
+WEIGHTS = dict[str, torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    ("hint", "given", "message"),
+    [
+        (torch.Tensor, np.ma.masked_array([1.0, 2.0], mask=[True, False]), "x .*without a mask"),
+        (npt.ArrayLike, np.ma.masked_array([1.0, 2.0], mask=[True, False]), "x .*without a mask"),
+        (Sequence[float], np.ma.masked_array([1.0, 2.0], mask=[True, False]), "x .*without a mask"),
+        (torch.Tensor, torch.ones(2).to(torch.float8_e4m3fn), "float8.*allowed are float16, bfloat16"),
+        (Sequence[int], np.array([3.5]), "x ndarray float64 .*whole numbers"),
+        (Sequence[int], torch.tensor([True]), "x Tensor torch.bool .*whole numbers"),
+        (Sequence[float], np.array([True]), "x ndarray bool .*numbers"),
+        (Sequence[float], np.ones((2, 2)), "x ndarray float64 .2, 2.: allowed is one dimension"),
+        (Sequence[int], [1, 2**70], r"x\[1\] .*whole numbers of 64 bits"),
+        (Sequence[float], [10**400], r"x\[0\] beyond 1e308"),
+        (int, 10**400, "x beyond 1e308"),
+        (Sequence[int], b"123", "x bytes"),
+        (Sequence[float], frozenset({1.0}), "x frozenset"),
+        (npt.ArrayLike, torch.tensor([True]), "x Tensor torch.bool"),
+        (WEIGHTS, {"a": torch.tensor([NAN])}, r"x\['a'\]: nan at \(0,\)"),
+        (WEIGHTS, {"a": [1.0]}, r"x\['a'\] list .*torch tensor"),
+        (WEIGHTS, {"a": torch.eye(2).to_sparse()}, r"x\['a'\] Tensor.*strided"),
+        (WEIGHTS, [("a", torch.ones(1))], "x list .*allowed is a dictionary"),
+        (Sequence[WEIGHTS], [{"a": torch.tensor([INF])}], r"x\[0\]\['a'\]: inf"),
+        (Sequence[tuple[int, float]], [(1, 2.0, 3)], r"x\[0\] tuple .*2 values"),
+        (Sequence[tuple[int, float]], [(1.5, 2.0)], r"x\[0\]\[0\] 1.5: allowed are whole numbers"),
+        (Sequence[str], "abc", "x 'abc': allowed is a sequence"),
+    ],
+)
+def test_what_sequences_and_dictionaries_hold_is_checked_too(hint, given, message):
+    with pytest.raises(ValueError, match=message):
+        convert(hint, given)
+
+
+def test_arrays_for_sequences_become_lists_of_pythons_numbers():
+    for given in (np.array([1, 2], dtype=np.int32), torch.tensor([1, 2]), pd.Series([1, 2]), (1, 2), [1, 2]):
+        made = convert(Sequence[int], given)
+        assert list(made) == [1, 2]
+        assert {type(one) for one in made} == {int}
+
+
+def test_weights_are_made_plain_and_stay_themselves_where_they_are():
+    plain_ones = {"a": torch.ones(2), "b": torch.zeros(2)}
+    assert convert(WEIGHTS, plain_ones) is plain_ones
+    made = convert(WEIGHTS, {"a": np.ones(2), "b": torch.ones(2, requires_grad=True)})
+    assert isinstance(made["a"], torch.Tensor)
+    assert not made["b"].requires_grad

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import torch
@@ -13,6 +14,7 @@ from privacy_for_free.core import validate
 KNOWN = ("auto", "cpu", "cuda")
 CPU = torch.device("cpu")
 THREADS_VARIABLE = "PRIVACY_FOR_FREE_THREADS"
+_GIVEN: ContextVar[int] = ContextVar("caller's number of threads", default=0)
 
 
 def resolve(device: str = "auto") -> torch.device:
@@ -114,8 +116,28 @@ def steady_threads(device: torch.device | str = "cpu") -> Iterator[None]:
     if torch.device(device).type != "cpu" or before == wanted:
         yield
         return
+    outermost = None if _GIVEN.get() else _GIVEN.set(before)
     torch.set_num_threads(wanted)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        if outermost is not None:
+            _GIVEN.reset(outermost)
+
+
+@contextmanager
+def given_threads() -> Iterator[None]:
+    """Compute with the caller's number of threads again, inside of `steady_threads`: what they do not change.
+
+    >>> before = torch.get_num_threads()
+    >>> with steady_threads(), given_threads():
+    ...     torch.get_num_threads() == before
+    True
+    """
+    steady = torch.get_num_threads()
+    torch.set_num_threads(_GIVEN.get() or steady)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(steady)

@@ -4,10 +4,10 @@
     def scores(statistics: torch.Tensor, membership: torch.Tensor, *, online: bool = True): ...
 
 A function or a class that users call is an entrance. Its arguments are checked and converted by their
-annotations (`plain`), before any work: one ValueError names the argument, what came and what is allowed. It
-runs in torch's own state (gradients on, no inference mode, no autocast, float32 by default, full precision
-of products), whatever state the caller is in, which is found again afterwards. Tensors that it returns have
-no history, and share no memory with what was given.
+annotations (`annotations`, `plain`), before any work: one ValueError names the argument, what came and what
+is allowed. It runs in torch's own state (gradients on, no inference mode, no autocast, float32 by default,
+full precision of products, `devices.threads()` threads), whatever state the caller is in, which is found
+again afterwards. Tensors that it returns have no history, and share no memory with what was given.
 
 What an argument may hold is finite, unless the entrance says otherwise:
 
@@ -34,7 +34,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from privacy_for_free.core import plain
+from privacy_for_free.core import annotations, devices, plain
 from privacy_for_free.core.plain import ANY, CLASSES, FINITE, KINDS, MASK, ORDERED, SHOWN, TARGETS
 from privacy_for_free.core.shapes import check, parse
 
@@ -53,6 +53,11 @@ __all__ = [
 
 ENTRANCES: dict[str, Callable] = {}
 AUTOCAST = ("cpu", "cuda")
+FULL = ("ieee", "none")  # precisions of products of float32 that take all of its bits
+PRODUCTS = (  # what computes them: each has a precision of its own, or else that of one before it
+    *(torch.backends, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn),
+    torch.backends.cuda.matmul,
+)
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
@@ -76,9 +81,10 @@ def entrance(target: Callable | None = None, /, *, shapes: str = "", **kinds: st
 def own_state() -> Iterator[None]:
     """Run in torch's and numpy's own state, whatever the caller has set; his comes back afterwards.
 
-    The number of threads stays the caller's.
+    On the CPU with `devices.threads()` threads: their number decides the order of sums.
     """
     with ExitStack() as stack:
+        stack.enter_context(devices.steady_threads())
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         if not torch.is_grad_enabled():
@@ -95,12 +101,28 @@ def own_state() -> Iterator[None]:
             warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
             torch.use_deterministic_algorithms(False)
             stack.callback(torch.use_deterministic_algorithms, True, warn_only=warn_only)
-        if (precision := torch.get_float32_matmul_precision()) != "highest":
-            torch.set_float32_matmul_precision("highest")
-            stack.callback(torch.set_float32_matmul_precision, precision)
+        _full_precision(stack)
+        if not torch.backends.mkldnn.enabled:
+            torch.backends.mkldnn.enabled = True
+            stack.callback(setattr, torch.backends.mkldnn, "enabled", False)
         if np.geterr() != NUMPY_ERRORS:
             stack.enter_context(np.errstate(**NUMPY_ERRORS))
         yield
+
+
+def _full_precision(stack: ExitStack) -> None:
+    """Set full precision of products, for all backends at once or for each, and what was set at the end."""
+    try:
+        common = torch.get_float32_matmul_precision()
+    except RuntimeError:  # backends differ: they were set one by one
+        common = "highest"
+    if common != "highest":
+        torch.set_float32_matmul_precision("highest")
+        stack.callback(torch.set_float32_matmul_precision, common)
+    for backend in PRODUCTS:
+        if (own := backend.fp32_precision) not in FULL:
+            backend.fp32_precision = FULL[0]
+            stack.callback(setattr, backend, "fp32_precision", own)
 
 
 class Arguments:
@@ -118,7 +140,7 @@ class Arguments:
                 raise ValueError(f"entrance {called}: no parameter {name!r}, or no kind {kind!r}")
 
     @functools.cached_property
-    def converters(self) -> dict[str, plain.Converter]:
+    def converters(self) -> dict[str, annotations.Converter]:
         """One for each parameter that has an annotation; those of other names pass as they are."""
         found = {}
         for name, parameter in self.signature.parameters.items():
@@ -126,7 +148,7 @@ class Arguments:
             if isinstance(hint, str):
                 hint = _resolved(hint, self.function)
             if hint is not inspect.Parameter.empty:
-                found[name] = plain.converter(hint)
+                found[name] = annotations.converter(hint)
         return found
 
     def plain(self, args: tuple, kwargs: dict[str, object]) -> inspect.BoundArguments:

@@ -1,36 +1,17 @@
 """Values made plain: whatever stands for a tensor, a number or a text becomes the one this library computes
 with, or is refused by name.
 
-`converter` reads an annotation once and returns what checks and converts an argument of that type. Accepted:
-
-    torch.Tensor   tensors and numpy arrays of numbers or bools, strided, on one device; a history is cut off,
-                   half precision becomes float32, any layout becomes the plain one. Values are finite,
-                   unless a KIND says otherwise; BY_NAME has the kinds of parameters that mean the same
-                   everywhere: labels of any whole dtype become int64, membership is bool.
-    np.ndarray     the same, as an array
-    int            whole numbers, numpy's too; no bools, no text, no 3.0
-    float          numbers, numpy's and tensors of one value too; no bools, no text, no NaN
-    bool, str      just these (and numpy's bools)
-    Sequence[int], Sequence[float]   each of its elements as above, any number of them; arrays and tensors too
-
-Everything else passes as it is, but for tensors in tuples, lists, dicts and dataclasses, which are made plain
-as well, and for classes, of which it has to be an instance.
+`annotations` says which of these functions an argument goes through.
 """
 
 import copy
 import dataclasses
 import math
 import operator
-import os
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-
-from privacy_for_free.core import paths
 
 FINITE = "finite"  # the kind of a tensor that no other is named for
 ORDERED = "ordered"  # infinite values are allowed, NaN is not
@@ -43,9 +24,10 @@ KINDS = (FINITE, ORDERED, SHOWN, ANY, MASK, CLASSES, TARGETS)
 BY_NAME = {"membership": MASK, "labels": CLASSES, "labels_of_pool": CLASSES, "owner": CLASSES}
 MARGIN = 1e-6  # by which values of images that are shown may lie outside, from clamping and rounding
 HALF = (torch.float16, torch.bfloat16)
+TAKEN = (torch.float32, torch.float64)
+BEYOND = "beyond 1e308: allowed are numbers that a float holds"
+NO_MASK = "is an array without a mask: fill it, or leave out what is masked"
 NUMBERS = "biuf"  # numpy's kinds of dtypes that torch has too
-
-Converter = Callable[[str, object, str], object]
 
 
 def refused(name: str, value: object, allowed: str) -> ValueError:
@@ -53,7 +35,7 @@ def refused(name: str, value: object, allowed: str) -> ValueError:
     if isinstance(value, torch.Tensor | np.ndarray):
         text = f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
     else:
-        text = repr(value)
+        text = " ".join(repr(value).split())
         text = text if len(text) <= 80 else f"{text[:77]}..."
         if not isinstance(value, str | int | float | complex | bool | None):
             text = f"{type(value).__name__} {text}"
@@ -70,9 +52,13 @@ def whole(name: str, value: object, kind: str = FINITE) -> int:
     try:
         if isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) is torch.bool:
             raise TypeError
-        return operator.index(value)
+        found = operator.index(value)
+        float(found)
     except TypeError:
         raise refused(name, value, "are whole numbers") from None
+    except OverflowError:
+        raise ValueError(f"{name} {BEYOND}") from None
+    return found
 
 
 def number(name: str, value: object, kind: str = FINITE) -> int | float:
@@ -88,10 +74,11 @@ def number(name: str, value: object, kind: str = FINITE) -> int | float:
     if value != value:
         raise refused(name, value, "are numbers, and this is none")
     try:
-        float(value)
+        as_float = float(value)
     except OverflowError:
-        raise ValueError(f"{name} beyond 1e308: allowed are numbers that a float holds") from None
-    return value if type(value) in (int, float) else float(value)
+        raise ValueError(f"{name} {BEYOND}") from None
+    short = type(value) is float or (type(value) is int and -(2**63) <= value < 2**63)
+    return value if short else as_float
 
 
 def flag(name: str, value: object, kind: str = FINITE) -> bool:
@@ -110,6 +97,8 @@ def text(name: str, value: object, kind: str = FINITE) -> str:
 
 def tensor(name: str, value: object, kind: str = FINITE) -> torch.Tensor:
     """Return a plain tensor: without a history, strided as torch makes them, of full precision, checked."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise refused(name, value, NO_MASK)
     if isinstance(value, np.ndarray | np.generic):
         value = _of_numpy(name, value)
     if not isinstance(value, torch.Tensor):
@@ -117,6 +106,8 @@ def tensor(name: str, value: object, kind: str = FINITE) -> torch.Tensor:
     if value.layout is not torch.strided or value.is_complex() or value.is_quantized or value.is_meta:
         raise refused(name, value, "is a tensor of real numbers in memory, strided")
     value = plain_tensor(value)
+    if value.is_floating_point() and value.dtype not in TAKEN:
+        raise refused(name, value, "are float16, bfloat16, float32 and float64")
     if kind in (CLASSES, TARGETS) and not value.is_floating_point() and value.dtype is not torch.bool:
         value = value.long()
     check_values(name, value, kind)
@@ -211,101 +202,6 @@ def tensors_in(value: object) -> Iterator[torch.Tensor | np.ndarray]:
             yield from tensors_in(getattr(value, part.name, None))
 
 
-def converter(hint: object) -> Converter:
-    """Return what converts an argument that is annotated with `hint`: (name, value, kind) -> value."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint in SIMPLE:
-        return SIMPLE[hint]
-    if hint is np.typing.ArrayLike:
-        return _array_like
-    if origin in (types.UnionType, typing.Union):
-        return _union(inner)
-    if origin in (Sequence, Iterable, list, tuple) and inner and set(inner) - {Ellipsis} <= {int, float}:
-        return _sequence(converter(next(one for one in inner if one is not Ellipsis)))
-    checkable = origin is None and isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
-    if checkable and hint is not object:
-        return _instance(hint)
-    return lambda name, value, kind: within(value)
-
-
-def _instance(expected: type) -> Converter:
-    def convert(name: str, value: object, kind: str) -> object:
-        if not isinstance(value, expected):
-            raise refused(name, value, f"is a {expected.__module__.split('.')[0]} {expected.__qualname__}")
-        return within(value)
-
-    return convert
-
-
-def _sequence(one: Converter) -> Converter:
-    def convert(name: str, value: object, kind: str) -> object:
-        if isinstance(value, torch.Tensor | np.ndarray):
-            array(name, value, kind)
-            return plain_tensor(value) if isinstance(value, torch.Tensor) else value
-        if isinstance(value, str | Mapping | set) or not isinstance(value, Iterable):
-            raise refused(name, value, "is a sequence of numbers")
-        if isinstance(value, range):
-            return value
-        if hasattr(value, "to_numpy"):  # a column of a table
-            array(name, value.to_numpy(), kind)
-            return value
-        items = [one(f"{name}[{place}]", item, kind) for place, item in enumerate(value)]
-        if kind == FINITE:
-            for place, item in enumerate(items):
-                if math.isinf(item):
-                    raise ValueError(f"{name}[{place}] {item}: allowed are finite numbers")
-        return tuple(items) if isinstance(value, tuple) else items
-
-    return convert
-
-
-def _array_like(name: str, value: object, kind: str) -> object:
-    """Return what numpy makes an array of, tensors too; numbers that are not NaN."""
-    if isinstance(value, torch.Tensor):
-        return array(name, value, ORDERED)
-    try:
-        made = np.asarray(value)
-    except ValueError as error:
-        raise refused(name, value, f"is what numpy makes an array of ({error})") from error
-    if made.dtype.kind not in NUMBERS or made.dtype == bool:
-        raise refused(name, value, "are numbers")
-    if np.isnan(made).any():
-        raise refused(name, value, "are numbers, and one is none")
-    return value
-
-
-def _union(inner: tuple[object, ...]) -> Converter:
-    if any(isinstance(one, type) and issubclass(one, os.PathLike) for one in inner):
-        return lambda name, value, kind: None if value is None else paths.given(name, value)
-    converters = {one: converter(one) for one in inner if one is not types.NoneType}
-
-    def convert(name: str, value: object, kind: str) -> object:
-        if value is None and types.NoneType in inner:
-            return None
-        failed = []
-        for one in sorted(converters, key=lambda one: not _meant(value, one)):
-            try:
-                return converters[one](name, value, kind)
-            except ValueError as error:
-                if _meant(value, one) or len(converters) == 1:
-                    raise
-                failed.append(str(error).rpartition(": allowed ")[2])
-        raise refused(name, value, ", or ".join(dict.fromkeys(failed)))
-
-    return convert
-
-
-def _meant(value: object, hint: object) -> bool:
-    """Whether a value is of the type that stands in an annotation, before anything is converted."""
-    if hint is torch.Tensor:
-        return isinstance(value, torch.Tensor | np.ndarray)
-    if hint is float:
-        return isinstance(value, float)
-    expected = typing.get_origin(hint) or hint
-    checkable = isinstance(expected, type) and not getattr(expected, "_is_protocol", False)
-    return checkable and isinstance(value, expected)
-
-
 def _of_numpy(name: str, value: np.ndarray | np.generic) -> torch.Tensor:
     made = np.asarray(value)
     if made.dtype.kind not in NUMBERS or made.dtype.itemsize > 8:
@@ -324,14 +220,3 @@ def _strides(shape: Sequence[int]) -> tuple[int, ...]:
         steps.append(step)
         step *= max(size, 1)
     return tuple(reversed(steps))
-
-
-SIMPLE: dict[object, Converter] = {
-    torch.Tensor: tensor,
-    np.ndarray: array,
-    int: whole,
-    float: number,
-    bool: flag,
-    str: text,
-    Path: lambda name, value, kind: paths.given(name, value),
-}

@@ -10,7 +10,7 @@ its first convolution, as the published code does.
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -308,4 +308,4 @@ def steady_threads(
     number: each sum is made by one thread. So it may have all of the caller's.
     """
     free = isinstance(network, ConvNet) and dtype == torch.float32
-    return nullcontext() if free else devices.steady_threads(device)
+    return devices.given_threads() if free else devices.steady_threads(device)
