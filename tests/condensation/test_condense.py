@@ -11,9 +11,10 @@ from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import networks
 from privacy_for_free.nets.networks import ConvNet
 
-ITERATIVE = ("dm", "dc", "dsa", "kip")
+ITERATIVE = ("dm", "dm_bank", "dc", "dsa", "kip")
 QUICK = {
     "dm": {"iterations": 2, "batch_real": 6, "width": 4},
+    "dm_bank": {"iterations": 2, "bank": 3, "width": 4},
     "dc": {"iterations": 1, "batch_real": 6, "width": 4, "outer_loop": 1},
     "dsa": {"iterations": 1, "batch_real": 6, "width": 4, "outer_loop": 1},
     "kip": {"iterations": 2, "batch_targets": 20},
@@ -103,7 +104,7 @@ def test_a_set_does_not_know_who_shares_the_run(method):
         (
             "gan",
             {"parameters": None},
-            "method 'gan': known are dm, dc, dsa, kip, random_subset, herding, full",
+            "method 'gan': known are dm, dc, dsa, kip, random_subset, herding, full, dm_bank",
         ),
         ("dm", {"parameters": default_parameters("kip")}, "parameters .* for method 'dm': allowed are"),
         (
