@@ -58,8 +58,7 @@ def converter(hint: object) -> Converter:
         return _array_like
     if origin in (types.UnionType, typing.Union):
         return _union(inner)
-    held = set(inner) - {Ellipsis}
-    if origin in (Sequence, Iterable, list, tuple) and held in ({int}, {float}):
+    if origin in (Sequence, Iterable, list, tuple) and set(inner) - {Ellipsis} in ({int}, {float}):
         return _sequence(converter(inner[0]))
     if origin in (dict, Mapping) and inner:
         return _mapping(converter(inner[1]))

@@ -193,8 +193,10 @@ def _constructing(function: Callable, arguments: Arguments) -> Callable:
             function(*bound.args, **bound.kwargs)
             made = bound.args[0]
             if dataclasses.is_dataclass(made):
-                for field in dataclasses.fields(made):
-                    object.__setattr__(made, field.name, _parted(getattr(made, field.name), bound, first=1))
+                names = [field.name for field in dataclasses.fields(made)]
+                parted = _parted([getattr(made, name) for name in names], bound, first=1)
+                for name, value in zip(names, parted, strict=True):
+                    object.__setattr__(made, name, value)
 
     return guarded
 
