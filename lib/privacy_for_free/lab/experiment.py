@@ -34,7 +34,8 @@ class Chunks:
     """How a long task is spread over several of a cluster's workers.
 
     split(task, design, dataset, device)   returns the chunks, in a fixed order; empty: the task stays whole
-    run(chunk, task, design, dataset, seed, device)   returns a dict of tensors, numbers, and lists of them
+    run(chunk, task, design, dataset, seed, device[, keep])   returns a dict of tensors, numbers, and lists of
+        them; an experiment that has `kept` takes `keep`, whether the task will keep files
     assemble(chunks, found, design, dataset, seed, device, checkpoint)   writes the checkpoint that the task
         would have left had it done itself what all its chunks found
 
@@ -67,10 +68,13 @@ class Experiment:
     columns    of its table, in order
     tasks      (design, dataset) -> tasks: hashable, independent, always in the same order; ValueError where
                the data set is too small
-    run        (task, design, dataset, seed, device[, checkpoint]) -> rows: a dict of all columns each
+    run        (task, design, dataset, seed, device[, checkpoint][, keep]) -> rows: a dict of all columns each
     sparse     whether a row may leave columns out, which are empty then
     resumable  whether `run` takes `checkpoint`, the path NAME.checkpoint of a file where it keeps what a kill
                should not cost; that file and any NAME.*.checkpoint are removed when the task is done
+    kept       (task, design, dataset) -> {"group/name": (dtype, shape)}: the arrays that a task can keep for
+               those who attack its releases by other means (`lab.kept`); `run` takes `keep` then, a function
+               to which it hands them: keep(group, name=tensor, ...). It is no root. None: nothing is kept
     chunks     how its tasks are spread, None where each is one piece of work
     reduced    changes of the laptop design that cut its counts to seconds, by which two versions of the code
                are compared (`lab.attest`)
@@ -95,6 +99,7 @@ class Experiment:
     run: Callable[..., list[dict[str, object]]]
     sparse: bool = False
     resumable: bool = False
+    kept: Callable[..., Mapping[str, tuple[str, tuple[int, ...]]]] | None = None
     chunks: Chunks | None = None
     reduced: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[[Hashable], Hashable] = repr

@@ -34,7 +34,7 @@ from privacy_for_free.shadows.pools import Pool
 QUERIES = ("identity", "flip")
 MINIMUM_WORK = 200_000  # images passed forward and back, from which on worker processes pay
 STACK_BYTES = 4 * 2**30  # of training sets that a GPU holds at a time
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES, HALF = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), torch.finfo(torch.float16).max
 SAVE_SECONDS = 10.0  # what a kill costs at most, and the network in hand
 
 
@@ -44,11 +44,13 @@ class Answers(NamedTuple):
     confidences  float64, K x 2n x queries: logit-scaled
     correct      bool, K x 2n: whether the highest score of the first query is that of the label
     seconds      of training and asking all K, resumed runs included
+    logits       float16, K x 2n x queries x classes: class scores, where they were asked for
     """
 
     confidences: torch.Tensor
     correct: torch.Tensor
     seconds: float
+    logits: torch.Tensor | None = None
 
     def save(self, path: Path, key: str) -> None:
         """Save these answers as a checkpoint that `gather` goes on from; errors of `checkpoint.save`."""
@@ -69,39 +71,42 @@ def train_and_ask(
     key: str = "",
     label: str = "",
     workers: int | None = None,
+    logits: bool = False,
 ) -> Answers:
     """Train a network for each shadow in `names`, and ask it about the pool.
 
     Arguments are those of `confidences`, and of `gather`.
     """
 
-    def train(missing: Sequence[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def train(missing: Sequence[int]) -> Iterator[tuple[torch.Tensor, ...]]:
         rest = sets and sets[len(names) - len(missing) :]
-        return confidences(network, pool, rest, schedule, seed, missing, queries, workers)
+        return confidences(network, pool, rest, schedule, seed, missing, queries, workers, logits)
 
     if sets is not None:
         sets = _plain(sets, names)
-    return gather(train, names, checkpoint=checkpoint, key=key, label=label)
+    return gather(train, names, checkpoint=checkpoint, key=key, label=label, logits=logits)
 
 
 @entrance
 def gather(
-    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, torch.Tensor]]],
+    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, ...]]],
     names: Sequence[int],
     *,
     checkpoint: Path | None = None,
     key: str = "",
     label: str = "",
+    logits: bool = False,
 ) -> Answers:
     """Gather the answers of one network after another.
 
-    ask          names -> for each of them, in order, confidences (2n x queries) and correctness (2n), as
-                 `confidences` yields them; it is called with the names that are still missing
+    ask          names -> for each of them, in order, what `confidences` yields: confidences (2n x queries),
+                 correctness (2n), logits; it is called with the names that are still missing
     names        of the networks, one or more
     checkpoint   file that keeps what is gathered, saved when SAVE_SECONDS have passed and at the end; a call
                  that finds its own goes on from there. Removed by whoever named it. None keeps nothing
     key          of the checkpoint (`core.checkpoint.key`): of all that determines the answers
     label        of the progress bar, which is shown where there is a checkpoint
+    logits       whether `ask` yields these too; a checkpoint that was begun without them is begun anew then
 
     CheckpointError where the checkpoint is another's or cannot be written, or another process is at work on
     it; ValueError for one without a key, and for no names, before any work; other errors are those of `ask`.
@@ -113,23 +118,25 @@ def gather(
     if checkpoint:
         _leave_if_imported_by_a_worker()
     with checkpoints.held(checkpoint):
-        return _gathered(ask, names, checkpoint, key, label)
+        return _gathered(ask, names, checkpoint, key, label, logits)
 
 
 def _gathered(
-    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, torch.Tensor]]],
+    ask: Callable[[Sequence[int]], Iterator[tuple[torch.Tensor, ...]]],
     names: Sequence[int],
     checkpoint: Path | None,
     key: str,
     label: str,
+    logits: bool,
 ) -> Answers:
     """Gather, with the checkpoint held."""
-    gathered: list[tuple[torch.Tensor, torch.Tensor]] = []
+    gathered: list[tuple[torch.Tensor, ...]] = []
     seconds = 0.0
     if checkpoint and checkpoint.exists():
         state = checkpoints.load(checkpoint, key)
-        gathered = list(zip(state["confidences"], state["correct"], strict=True))
-        seconds = state["seconds"]
+        found = [state["confidences"], state["correct"], *([state.get("logits")] if logits else [])]
+        if found[-1] is not None:
+            gathered, seconds = list(zip(*found, strict=True)), state["seconds"]
     first, before, began = len(gathered), seconds, time.perf_counter()
     saved = began
     missing = names[first:]
@@ -144,9 +151,9 @@ def _gathered(
     return _stacked_answers(gathered, seconds)
 
 
-def _stacked_answers(gathered: Sequence[tuple[torch.Tensor, torch.Tensor]], seconds: float) -> Answers:
-    confidence, correct = (torch.stack(values) for values in zip(*gathered, strict=True))
-    return Answers(confidence, correct, seconds)
+def _stacked_answers(gathered: Sequence[tuple[torch.Tensor, ...]], seconds: float) -> Answers:
+    confidence, correct, *logits = (torch.stack(values) for values in zip(*gathered, strict=True))
+    return Answers(confidence, correct, seconds, *logits)
 
 
 @entrance
@@ -156,20 +163,24 @@ def ask(
     pool: Pool,
     queries: Sequence[str] = ("identity",),
     compile: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    logits: bool = False,
+) -> tuple[torch.Tensor, ...]:
     """Ask one network about the whole pool, in one large batch per query.
 
-    Returns its logit-scaled confidences, float64, 2n x queries, and whether the first query's highest score
-    is that of the label, bool, 2n; both on the CPU. ValueError for unknown queries.
+    Returns its logit-scaled confidences, float64, 2n x queries, whether the first query's highest score is
+    that of the label, bool, 2n, and for `logits` its class scores, float16, 2n x queries x classes, at most
+    float16's largest; all on the CPU. ValueError for unknown queries.
     """
     _check_queries(queries)
-    columns, correct = [], None
+    columns, kept, correct = [], [], None
     for query in queries:
         images = pool.images.flip(3) if query == "flip" else pool.images
-        logits = training.logits(network, weights, images, compile)
-        correct = (logits.argmax(1) == pool.labels).cpu() if correct is None else correct
-        columns.append(logit_scaled_confidence(logits, pool.labels).cpu())
-    return torch.stack(columns, 1), correct
+        scores = training.logits(network, weights, images, compile)
+        correct = (scores.argmax(1) == pool.labels).cpu() if correct is None else correct
+        columns.append(logit_scaled_confidence(scores, pool.labels).cpu())
+        if logits:
+            kept.append(scores.clamp(-HALF, HALF).half().cpu())
+    return torch.stack(columns, 1), correct, *([torch.stack(kept, 1)] if logits else [])
 
 
 @entrance
@@ -182,11 +193,9 @@ def confidences(
     names: Sequence[int],
     queries: Sequence[str] = ("identity",),
     workers: int | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield for each shadow in `names` what its network says of the pool.
-
-    That is the logit-scaled confidence, float64, 2n x queries, and whether the first query's highest score is
-    that of the label, bool, 2n; both on the CPU.
+    logits: bool = False,
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield for each shadow in `names` what its network says of the pool, as `ask` returns it.
 
     sets      for each name images (M, C, H, W) and labels to train on; None: the shadow's half of the pool
     seed, names   shadow k's network is `training.train(..., seed, k)`, whichever others are asked for
@@ -195,6 +204,7 @@ def confidences(
               where starting others takes longer than the work. A script that is run with more than one is
               imported again by each of them, so its work has to be under `if __name__ == "__main__":`; one
               that cannot be imported, from standard input, is run by this process alone
+    logits    whether `ask` is to return these too
 
     ValueError for unknown queries, for names that are no halves of the pool where there are no sets, and
     where workers end before their work. Errors of training are those of `training.train`.
@@ -206,14 +216,14 @@ def confidences(
         raise ValueError(f"names {wrong[0]}: allowed without sets are 0 to {pool.shadows - 1}")
     jobs = [(name, *(sets[place] if sets is not None else (None, None))) for place, name in enumerate(names)]
     if pool.images.device.type != "cpu":
-        yield from stacked(network, pool, jobs, schedule, seed, queries)
+        yield from stacked(network, pool, jobs, schedule, seed, queries, logits)
         return
     if workers is None:
         half = len(pool.labels) // 2
         seen = half if sets is None else sum(len(labels) for _, labels in sets) // max(1, len(sets))
         workers = devices.usable_cores() if schedule.epochs * seen * len(jobs) >= MINIMUM_WORK else 1
     workers = min(validate.whole("workers", workers, 1), len(jobs))
-    shared = (network, pool, schedule, seed, tuple(queries))
+    shared = (network, pool, schedule, seed, tuple(queries), logits)
     if workers <= 1 or not _main_can_be_imported():
         for job in jobs:
             with devices.steady_threads():
@@ -274,16 +284,16 @@ def _begin(shared: tuple) -> None:
     _shared[:] = [shared]
 
 
-def _work(job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+def _work(job: tuple) -> tuple[torch.Tensor, ...]:
     return _confidence(_shared[0], job)
 
 
-def _confidence(shared: tuple, job: tuple) -> tuple[torch.Tensor, torch.Tensor]:
-    network, pool, schedule, seed, queries = shared
+def _confidence(shared: tuple, job: tuple) -> tuple[torch.Tensor, ...]:
+    network, pool, schedule, seed, queries, logits = shared
     name, images, labels = job
     images, labels = _training_set(pool, name, images, labels)
     weights = training.train(network, images, labels, schedule, seed, name)
-    return ask(network, weights, pool, queries, schedule.compile)
+    return ask(network, weights, pool, queries, schedule.compile, logits)
 
 
 @entrance
@@ -294,7 +304,8 @@ def stacked(
     schedule: Schedule,
     seed: int,
     queries: Sequence[str] = ("identity",),
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    logits: bool = False,
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Yield what `confidences` does, from networks trained many at a time, as a GPU is used best.
 
     jobs   name, images and labels each, sets of one size; None and None stand for the shadow's half
@@ -312,7 +323,7 @@ def stacked(
         names = [name for name, *_ in stack]
         weights = training.train_many(network, images, labels, schedule, seed, names)
         for k in range(len(stack)):
-            yield ask(network, training.select(weights, k), pool, queries, schedule.compile)
+            yield ask(network, training.select(weights, k), pool, queries, schedule.compile, logits)
 
 
 def _training_set(

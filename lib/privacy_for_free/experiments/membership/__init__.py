@@ -1,6 +1,6 @@
 """Membership inference through the condenser: every shadow model's data is condensed anew."""
 
-from privacy_for_free.experiments.membership import chunks, design, measure
+from privacy_for_free.experiments.membership import chunks, design, keeping, measure
 from privacy_for_free.experiments.membership.adapting import adapt
 from privacy_for_free.experiments.membership.columns import COLUMNS
 from privacy_for_free.experiments.membership.profiles import PROFILES, REDUCED
@@ -22,6 +22,7 @@ EXPERIMENT = Experiment(
     tasks=design.tasks,
     run=measure.run,
     resumable=True,
+    kept=keeping.kept,
     chunks=Chunks(chunks.split, chunks.run, chunks.assemble),
     reduced=REDUCED,
     adapt=adapt,

@@ -65,12 +65,18 @@ def _minimum(cell: Cell, design: Design, classes: int) -> int:
 
 
 def run(
-    chunk: Chunk, task: Task, design: Design, dataset: "Dataset", seed: int, device: torch.device
+    chunk: Chunk,
+    task: Task,
+    design: Design,
+    dataset: "Dataset",
+    seed: int,
+    device: torch.device,
+    keep: bool = False,
 ) -> dict[str, object]:
     """Condense a chunk's sets and train on them.
 
-    Returns the fields of `shadows.Answers` of its networks, and the state `sets` of the condensation after
-    its last step, None for what is not iterated.
+    Returns the fields of `shadows.Answers` of its networks, with logits where the task will `keep` them, and
+    the state `sets` of the condensation after its last step, None for what is not iterated.
     """
     inputs = Inputs.of(chunk.cell, draw_pool(design, dataset, seed, device), design, dataset, seed)
     names = range(chunk.first, chunk.last)
@@ -78,7 +84,7 @@ def run(
         path = Path(folder) / "sets.checkpoint"
         sets = inputs.release(Run(checkpoint=path), names)
         state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-    return {"sets": state, **inputs.train_and_ask(sets, names)._asdict()}
+    return {"sets": state, **inputs.train_and_ask(sets, names, logits=keep)._asdict()}
 
 
 def assemble(
@@ -104,6 +110,7 @@ def assemble(
             torch.cat([part["confidences"] for part in parts]),
             torch.cat([part["correct"] for part in parts]),
             sum(part["seconds"] for part in parts),
+            None if parts[0]["logits"] is None else torch.cat([part["logits"] for part in parts]),
         ).save(answers_path(checkpoint, cell), inputs.key)
 
 

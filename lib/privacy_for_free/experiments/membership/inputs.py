@@ -83,9 +83,12 @@ class Inputs:
         return shadows.release(self.pool, method, init, self.ipc, self.settings, self.seed, run, names)
 
     def train_and_ask(
-        self, sets: Condensed | None, names: Sequence[int], path: Path | None = None
+        self, sets: Condensed | None, names: Sequence[int], path: Path | None = None, logits: bool = False
     ) -> shadows.Answers:
-        """Train a network on each set (None: on the half) and ask it about the pool; `path` keeps answers."""
+        """Train a network on each set (None: on the half) and ask it about the pool; `path` keeps answers.
+
+        `logits` asks for class scores too.
+        """
         training_sets = sets and [hard_labelled(*sets.flat(k)) for k in range(len(names))]
         schedule = self.design.full_schedule if sets is None else self.design.schedule
         shape = tuple(self.pool.images.shape[1:])
@@ -100,6 +103,7 @@ class Inputs:
             checkpoint=path,
             key=self.key,
             label=f"{self.cell.method} {self.cell.init}",
+            logits=logits,
         )
 
 
