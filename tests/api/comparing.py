@@ -22,9 +22,11 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, torch.Generator):
         return torch.equal(one.get_state(), other.get_state())
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(
-            key in TIMES or same(value, other[key]) for key, value in one.items()
-        )
+        if all(isinstance(key, str) for key in one):
+            pairs = [(value, other.get(key)) for key, value in one.items() if key not in TIMES]
+        else:  # keys that are objects: in their order
+            pairs = zip([*one, *one.values()], [*other, *other.values()], strict=False)
+        return len(one) == len(other) and all(same(*pair) for pair in pairs)
     if isinstance(one, tuple | list):
         names = getattr(one, "_fields", [""] * len(one))
         return len(one) == len(other) and all(
