@@ -15,7 +15,7 @@ import torch
 from privacy_for_free import shadows
 from privacy_for_free.attacks import evaluation, image_distance, tracing
 from privacy_for_free.attacks.image_distance.nearest import Release
-from privacy_for_free.condensation import DM, KIP, Problem
+from privacy_for_free.condensation import DM, KIP, BankedDM, Problem
 from privacy_for_free.condensation.gan import GAN
 from privacy_for_free.condensation.gradient_matching import GradientMatching
 from privacy_for_free.core.randomness import generator
@@ -233,6 +233,7 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     # condensation and networks
     "parameters": weights,
     "dm.condense.parameters": dm,
+    "dm_bank.parameters": lambda: BankedDM(bank=2, iterations=2, width=4),
     "condense.problem": lambda: problem("real"),
     "selection.problem": lambda: problem("real"),
     "gan.problem": lambda: problem("noise"),
