@@ -272,3 +272,12 @@ def test_small_steps_of_known_extractors_cost_what_the_expected_loss_does():
 def test_refusals_name_the_value(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_the_noise_as_it_is_read_off_is_that_of_the_gaussian_mechanism():
+    """Whatever m and s: a release of this mu has the class mean with a noise of 2B / (n mu)."""
+    for kept, m, spread in ((0.1, 10, 1.0), (0.7, 3, 0.2), (-0.4, 1, 2.0)):
+        mu = secret_start.mu(kept, 50, m, 3.0, spread)
+        assert secret_start.noise_of_mean(kept, m, spread) == pytest.approx(2 * 3.0 / (50 * mu))
+    with pytest.raises(ValueError, match=r"kept 1\.0"):
+        secret_start.noise_of_mean(1.0, 3)

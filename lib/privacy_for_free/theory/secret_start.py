@@ -95,6 +95,23 @@ def kept_at(mu: float, n: int, m: int, bound: float, spread: float = 1.0) -> flo
 
 
 @entrance
+@checks.naming("kept", "m", "spread")
+def noise_of_mean(kept: float, m: int, spread: float = 1.0) -> float:
+    """Return the standard deviation of the noise on xbar as everybody can read it off, sbar_t / (1 - c).
+
+    It is 2B / (n mu), whatever m and s: the Gaussian mechanism on the class mean itself.
+
+    >>> round(noise_of_mean(0.1, m=10), 4)
+    0.0351
+    """
+    checks.counts(m=m)
+    checks.positive(spread=spread)
+    if not -1 <= kept < 1:
+        raise ValueError(f"kept {kept!r}: allowed are numbers from -1, below 1")
+    return abs(kept) / (1 - kept) * spread / math.sqrt(m)
+
+
+@entrance
 @checks.naming("mu", "contraction", "n", "m", "bound", "spread")
 def most_steps(mu: float, contraction: float, n: int, m: int, bound: float, spread: float = 1.0) -> int:
     """Return the largest number of steps after which the release still has this mu; 0: not one is allowed.
