@@ -28,5 +28,5 @@ EXPERIMENT = Experiment(
     run=run,
     reduced=REDUCED,
     kind=kind,
-    order=1,
+    order=11,
 )
