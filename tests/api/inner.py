@@ -35,6 +35,8 @@ INNER = {
     "nets.augmentation.apply": LOSS,
     "nets.networks.check_labels": CHECK,
     "nets.networks.instance_norm": LOSS,
+    "nets.weights.check": CHECK,
+    "nets.weights.plain_weights": CHECK,
     "private.dp_merf.fourier": LOSS,
     "private.dp_merf.initial": PART,
     "private.dp_merf.forward": LOSS,

@@ -100,8 +100,11 @@ def test_k2_whole_numbers_and_arrays_of_numpy_are_what_they_stand_for():  # case
         (lambda: everything(labels=LABELS.tolist()), "labels list .*: allowed is a torch tensor"),
         (lambda: training.logits(NETWORK, {}, IMAGES[:, :1]), "images .*: allowed are .* M x 3 x 8 x 8"),
         (lambda: training.logits("convnet", {}, IMAGES), "network 'convnet': allowed are networks"),
-        (lambda: training.logits(NETWORK, {}, IMAGES), "parameters without '0.weight': allowed are those of"),
-        (lambda: training.select({}, 0), "parameters {}: allowed are those of stacked networks"),
+        (
+            lambda: training.logits(NETWORK, {}, IMAGES),
+            "parameters without '0.weight': allowed are the weights",
+        ),
+        (lambda: training.select({}, 0), "parameters of {} networks: allowed are those of stacked networks"),
         (lambda: training.select({"a": torch.zeros(3)}, 3), "k 3: allowed are whole numbers from 0 to 2"),
         (lambda: networks.build("mlp", (3, 8), 2), r"image_shape \(3, 8\): allowed are channels, height and"),
         (

@@ -465,8 +465,8 @@ def test_bad_problems(method):
     case = dataclasses.replace(problem(), init="real")
     with pytest.raises(ValueError, match="init 'real': allowed is 'noise'"):
         condense(case, parameters)
-    case = dataclasses.replace(problem(), start=torch.zeros(problem().shape))
-    with pytest.raises(ValueError, match=r"start torch.float32 .*: allowed is None"):
+    case = dataclasses.replace(problem(), start=torch.zeros(problem().shape, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"start torch.float64 .*: allowed is None"):
         condense(case, parameters)
     if hasattr(parameters, "sample"):
         with pytest.raises(ValueError, match="sample 50: allowed are 1 to"):

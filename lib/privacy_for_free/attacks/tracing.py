@@ -26,6 +26,7 @@ from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets.networks import Network, Weights
+from privacy_for_free.nets.weights import plain_weights
 
 LEDOIT_WOLF = "ledoit_wolf"
 MOST_FEATURES = 2**16
@@ -217,15 +218,13 @@ def scores(
 ) -> Iterator[Scores]:
     """Yield the scores for each shrinkage; the projections of the images serve them all.
 
-    Images (N x d), labels and releases are those of `statistic`; ValueError as there, and for a shrinkage
-    that `Knowledge.whitening` refuses.
+    Arguments are those of `statistic`; ValueError as there, and where `Knowledge.whitening` refuses one.
     """
     if isinstance(shrinkages, str) or not isinstance(shrinkages, Iterable):
         raise ValueError(f"shrinkages {shrinkages!r}: allowed are several, each 0 to 1 or {LEDOIT_WOLF!r}")
-    if known.centres.shape != released.shape[1:]:
-        raise ValueError(
-            f"known of {tuple(known.centres.shape)} centres: allowed are {tuple(released.shape[1:])}"
-        )
+    centres, wanted = tuple(known.centres.shape), tuple(released.shape[1:])
+    if centres != wanted:
+        raise ValueError(f"known of {centres} centres: allowed are {wanted}")
     check_labels(labels, len(known.centres))
     images = images.double()
     squares = torch.empty_like(images)
@@ -255,9 +254,10 @@ def class_means(
     for c in range(classes):
         rows = (labels == c).nonzero()[:, 0]
         members = membership[:, rows.cpu()].to(images)
-        if not bool((members.sum(1) > 0).all()):
-            half = int((members.sum(1) == 0).nonzero()[0])
-            raise ValueError(f"membership: half {half} has 0 members of class {c}; allowed are one or more")
+        if empty := (members.sum(1) == 0).nonzero()[:, 0].tolist():
+            raise ValueError(
+                f"membership: half {empty[0]} has 0 members of class {c}; allowed are one or more"
+            )
         means[:, c] = members @ images[rows] / members.sum(1, keepdim=True)
     return means
 
@@ -266,9 +266,8 @@ def class_means(
 def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Tensor) -> torch.Tensor:
     """Return float64 K x N: T of an attacker who has nothing but the releases and the image in question.
 
-    M is the identity and the centre of release k the average of its class means over the classes, one for
-    all of them. What tells the class from the others is in the score as well, and hides the members.
-    Arguments are those of `statistic`.
+    M is the identity and the centre of release k the average of its class means, for all classes. What tells
+    the class from the others is in the score too, and hides the members. Arguments: those of `statistic`.
     """
     check_labels(labels, released.shape[1])
     images, released = images.double(), released.double()
@@ -285,14 +284,18 @@ def without_data(images: torch.Tensor, labels: torch.Tensor, released: torch.Ten
 class Embedding:
     """Random extractors, side by side, and a random map of all their features to `dimension` numbers.
 
-    network      what `networks.build` builds
-    parameters   one per network
+    network, parameters   what `networks.build` builds; its weights, float32, one per network
     projections  feature_dim x dimension each: independent normals of variance 1 / (dimension networks)
     """
 
     network: Network
     parameters: tuple[Weights, ...] = field(repr=False)
     projections: tuple[torch.Tensor, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse weights, by name, that are not those of the network, in float32."""
+        for r, weights in enumerate(self.parameters):
+            plain_weights(self.network, weights, torch.float32, f"parameters[{r}]")
 
     @classmethod
     @entrance

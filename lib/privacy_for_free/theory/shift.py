@@ -22,6 +22,7 @@ from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets import training
 from privacy_for_free.nets.networks import Network, Weights
 from privacy_for_free.nets.schedule import Schedule
+from privacy_for_free.nets.weights import plain_weights
 from privacy_for_free.theory import checks, stability
 
 
@@ -100,7 +101,8 @@ def _gradient_changes(
     counts: Sequence[int],
 ) -> Iterator[GradientChange]:
     total = synthetic.new_zeros((1 + len(deltas), *synthetic.shape))
-    for used, theta in enumerate(extractors, 1):
+    for used, given in enumerate(extractors, 1):
+        theta = plain_weights(network, given, real.dtype, f"extractors[{used - 1}]")
         features = partial(network.features, theta)
         with torch.no_grad():
             target = features(real).mean(0)
