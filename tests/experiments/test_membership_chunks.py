@@ -14,8 +14,8 @@ from privacy_for_free.experiments.membership.chunks import split as split_task
 from privacy_for_free.experiments.membership.design import FULL, Design, Task, images_per_class, tasks
 from privacy_for_free.experiments.membership.measure import run
 from privacy_for_free.lab import chunks, table_text
-from privacy_for_free.lab.run import TaskRequest
 from privacy_for_free.lab.store import IDENTITY
+from privacy_for_free.lab.tasks import TaskRequest
 from privacy_for_free.nets import training
 from privacy_for_free.nets.schedule import Schedule
 

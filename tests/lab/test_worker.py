@@ -7,7 +7,7 @@ import pytest
 from privacy_for_free.experiments.membership import EXPERIMENT
 from privacy_for_free.lab import worker
 from privacy_for_free.lab.record import RecordError
-from privacy_for_free.lab.run import TaskRequest
+from privacy_for_free.lab.tasks import TaskRequest
 
 
 def test_another_machine_is_named():

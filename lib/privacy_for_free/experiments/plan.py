@@ -12,7 +12,8 @@ from privacy_for_free.core.errors import CheckpointError, DivergenceError
 from privacy_for_free.core.paths import given
 from privacy_for_free.core.progress import duration
 from privacy_for_free.lab.record import RESULTS, Record, check_profile
-from privacy_for_free.lab.run import Progress, Workers, progress_of
+from privacy_for_free.lab.run import Progress, progress_of
+from privacy_for_free.lab.tasks import Workers
 
 RECORDED = ("fashion_mnist", "cifar10", "fairface")  # the data sets whose records the book carries
 RECOVERABLE_ERRORS = (  # they end one run and cost no other, and so do those of a compiler

@@ -14,7 +14,6 @@ settings or data than today's; the sidecar stays as it is. Limits: a branch that
 seen. Which changed functions and classes no smoke task entered is stated.
 """
 
-import csv
 import io
 import json
 import os
@@ -35,6 +34,7 @@ from privacy_for_free.lab import definitions, provenance, settings
 from privacy_for_free.lab.experiment import Experiment
 from privacy_for_free.lab.run import designed
 from privacy_for_free.lab.store import Store
+from privacy_for_free.lab.table_text import difference
 
 PROBE = Path(__file__).with_name("probe.py")
 EMBEDDED = "fashion_mnist_mini"  # what the smoke profile is compared on
@@ -94,21 +94,6 @@ def checked_out(commit: str) -> Iterator[Library]:
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
             archive.extractall(folder, filter="data")
         yield Library(Path(folder) / "lib", f"commit {commit[:10]}")
-
-
-def difference(reference: str, today: str, columns: Sequence[str], measured: Sequence[str]) -> str | None:
-    """Say where two tasks' lines differ first, measured columns apart; None where they do not.
-
-    >>> difference("1.5,3.0,0\\n", "1.5,4.0,0\\n", ["auc", "seconds"], ["seconds"])
-    >>> difference("1.5,3.0,0\\n", "1.25,4.0,0\\n", ["auc", "seconds"], ["seconds"])
-    'row 0, column auc: 1.5, today 1.25'
-    """
-    before, after = (list(csv.reader(io.StringIO(text))) for text in (reference, today))
-    for row, (old, new) in enumerate(zip(before, after, strict=False)):
-        for column, one, other in zip((*columns, "task"), old, new, strict=True):
-            if one != other and column not in measured:
-                return f"row {row}, column {column}: {one}, today {other}"
-    return None if len(before) == len(after) else f"{len(before)} rows, today {len(after)}"
 
 
 def of_every_kind(experiment: Experiment, tasks: Sequence[object], seed: str) -> list[int]:

@@ -17,8 +17,8 @@ import torch
 from privacy_for_free.core import checkpoint as states
 from privacy_for_free.core.errors import CheckpointError
 from privacy_for_free.lab import definitions, memory, provenance
-from privacy_for_free.lab.run import TaskRequest, TaskResult, declared, execute
 from privacy_for_free.lab.sidecar import IDENTITY
+from privacy_for_free.lab.tasks import TaskRequest, TaskResult, declared, execute
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
@@ -70,7 +70,10 @@ class Split:
         return [self._kept.get(number) or self._read(number) for number in range(len(self.chunks))]
 
     def _path(self, number: int) -> Path | None:
-        return self.request.checkpoint and self.request.checkpoint.with_suffix(f".chunk-{number}.checkpoint")
+        if self.request.checkpoint is None:
+            return None
+        keeps = "kept-" if self.request.keep else ""  # what those hold that keep nothing is too little
+        return self.request.checkpoint.with_suffix(f".chunk-{keeps}{number}.checkpoint")
 
     def _key(self, number: int) -> str:
         known = f"{self.identity} {self.sha256} {self.request.task} {self.chunks[number]}"
@@ -110,7 +113,8 @@ def run_chunk(request: TaskRequest, chunk: object, dataset: "Dataset") -> Found:
     device, began = torch.device(request.device), time.monotonic()
     with memory.measured(device) as peak:
         spread = declared(request.experiment).chunks
-        found = spread.run(chunk, request.task, request.parameters, dataset, request.seed, device)
+        keep = {"keep": True} if request.keep else {}
+        found = spread.run(chunk, request.task, request.parameters, dataset, request.seed, device, **keep)
     return Found(found, time.monotonic() - began, peak.bytes())
 
 

@@ -27,7 +27,7 @@ from privacy_for_free.core.paths import given
 from privacy_for_free.lab import chunks, worker
 from privacy_for_free.lab.experiment import Experiment
 from privacy_for_free.lab.record import RecordError
-from privacy_for_free.lab.run import TaskRequest, TaskResult
+from privacy_for_free.lab.tasks import TaskRequest, TaskResult
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset

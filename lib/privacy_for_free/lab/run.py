@@ -5,114 +5,27 @@ its table is bitwise that of a run that was not. Profiles share nothing: a recor
 task's checkpoint are of one profile. This module knows no experiment: `lab.experiment` says what one is.
 """
 
-import importlib
 import os
 import re
-import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import torch
+from typing import TYPE_CHECKING
 
 from privacy_for_free.core import devices, progress, validate
 from privacy_for_free.core.entrance import own_state
 from privacy_for_free.core.paths import given
-from privacy_for_free.lab import memory, provenance, settings, table_text
+from privacy_for_free.lab import kept, provenance, settings, table_text
 from privacy_for_free.lab.experiment import PROFILES, Experiment
-from privacy_for_free.lab.record import FORMAT, Record, check_profile
+from privacy_for_free.lab.record import FORMAT, Record, RecordError, check_profile
 from privacy_for_free.lab.store import Store
+from privacy_for_free.lab.tasks import LocalWorkers, TaskRequest, TaskResult, Workers
 
 if TYPE_CHECKING:
     from privacy_for_free.data import Dataset
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class TaskRequest:
-    """A task, and what it takes to do it besides the data set: what is sent to another machine.
-
-    `experiment` is the module that declares it. `checkpoint` is the file the task may keep its state in, None
-    for none.
-    """
-
-    experiment: str
-    index: int
-    task: Hashable
-    parameters: object
-    seed: int
-    device: str
-    checkpoint: Path | None = None
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """A finished task: its rows as CSV lines, and what it took."""
-
-    index: int
-    block: str
-    seconds: float
-    peak_memory_bytes: int
-
-
-class Workers(Protocol):
-    """Who does the tasks: this process (`LocalWorkers`), or a cluster (`lab.cluster.Cluster`)."""
-
-    def describe(self, experiment: Experiment, device: str, meta: Mapping[str, object]) -> dict[str, object]:
-        """Return device, machine and versions of whoever will do a record's tasks; errors, if any, now."""
-
-    def execute(
-        self,
-        experiment: Experiment,
-        dataset: "Dataset",
-        requests: Sequence[TaskRequest],
-        meta: Mapping[str, object],
-    ) -> Iterator[TaskResult]:
-        """Do the tasks; yield each when it is done."""
-
-
-class LocalWorkers:
-    """Run tasks in this process, in order."""
-
-    def describe(self, experiment: Experiment, device: str, meta: Mapping[str, object]) -> dict[str, object]:
-        """Return the device, the machine and the versions of this process."""
-        place = devices.resolve(device)
-        return {
-            "device": place.type,
-            "machine": provenance.machine(place),
-            "versions": provenance.versions(),
-        }
-
-    def execute(
-        self,
-        experiment: Experiment,
-        dataset: "Dataset",
-        requests: Sequence[TaskRequest],
-        meta: Mapping[str, object],
-    ) -> Iterator[TaskResult]:
-        """Do the tasks in their order."""
-        for request in requests:
-            yield execute(request, experiment, dataset)
-
-
-def declared(module: str) -> Experiment:
-    """Return the experiment that a module declares."""
-    return importlib.import_module(module).EXPERIMENT
-
-
-def execute(request: TaskRequest, experiment: Experiment, dataset: "Dataset") -> TaskResult:
-    """Run one task in this process; errors are the experiment's."""
-    device = torch.device(request.device)
-    own = {"checkpoint": request.checkpoint} if request.checkpoint else {}
-    began = time.monotonic()
-    with memory.measured(device) as peak:
-        rows = experiment.run(request.task, request.parameters, dataset, request.seed, device, **own)
-    block = table_text.block(rows, experiment.column_names, request.index, experiment.sparse)
-    return TaskResult(request.index, block, time.monotonic() - began, peak.bytes())
 
 
 def designed(
@@ -160,6 +73,7 @@ def run(
     restart: bool = False,
     shown: bool = True,
     workers: Workers | None = None,
+    keep: bool | str | os.PathLike = False,
 ) -> Record:
     """Run an experiment, or as much of it as is missing, and return its record.
 
@@ -167,9 +81,16 @@ def run(
     as it is, a partial one is continued, and one that does not fit raises RecordError, unless `restart`,
     which moves it into the folder superseded/ and begins anew. With `device` "auto" a complete record of
     either device fits; its `machine` says where it was made. `changes` of the profile's settings make a
-    record of its own, called `name` (`designed`). `workers` do the tasks; None for this process. Raises
-    ValueError for a `results_dir` that is no path, an unknown profile or device, bad changes, a seed that is
-    no whole number from 0 up, and a data set that is too small, before any work.
+    record of its own, called `name` (`designed`). `workers` do the tasks; None for this process.
+
+    With `keep` the arrays that the experiment hands back are kept (`lab.kept`), beside the record (True) or
+    in a folder of that path. Tasks of a record that is there are done again where their files are missing or
+    altered. Their rows have to be the record's, bit for bit, but for measurements: RecordError where they are
+    not, on the record's own machine; on another one the sidecar states what differs.
+
+    Raises ValueError for a `results_dir` that is no path, an unknown profile or device, bad changes, a seed
+    that is no whole number from 0 up, a data set that is too small, and for `keep` without a `results_dir` or
+    with an experiment that hands nothing back, before any work.
     """
     results_dir = None if results_dir is None else given("results_dir", results_dir)
     workers = workers or LocalWorkers()
@@ -182,28 +103,50 @@ def run(
     store = None
     if results_dir is not None:
         store = Store(results_dir, experiment.name, dataset.name, profile, design)
-    if store and store.exists() and not restart and (found := store.complete(wanted, columns)):
-        return found
-    wanted["tasks"] = len(experiment.tasks(design, dataset))
-    meta = wanted | workers.describe(experiment, device, wanted)
-    work = _Work(experiment, dataset, design, workers, shown)
+    folder = _folder(experiment, keep, store, wanted)
+    count = len(experiment.tasks(design, dataset))
+    if store and store.exists() and not restart:
+        found = store.complete(wanted, columns)
+        if found and (folder is None or not folder.missing(found.meta, count)):
+            return found
+    wanted["tasks"] = count
+    meta = today = wanted | workers.describe(experiment, device, wanted)
+    work = _Work(experiment, dataset, design, workers, shown, folder)
     if store is None:
         blocks = work.rest(meta, {}, None)
         meta["complete"] = True
         return Record(table_text.frame(table_text.whole(columns, blocks)), meta)
     if store.exists() and not restart:
-        store.resume(meta, columns)
-    with store.locked():
+        store.resume(today, columns)
+    with ExitStack() as held:
+        held.enter_context(store.locked())
+        if folder is not None:
+            held.enter_context(folder.locked())
         if restart:
             store.supersede()
-        meta, blocks = store.resume(meta, columns) if store.exists() else (meta, {})
+        meta, blocks = store.resume(today, columns) if store.exists() else (dict(today), {})
         if not blocks:
             store.write(table_text.whole(columns, blocks), meta)
         if not meta["complete"]:
             blocks = work.rest(meta, blocks, store)
             meta["complete"] = True
             store.write(table_text.whole(columns, blocks), meta)
+        if folder is not None:
+            meta = work.keep_rest(today, blocks, store)
     return Record(table_text.frame(table_text.whole(columns, blocks)), meta, store.table)
+
+
+def _folder(
+    experiment: Experiment, keep: object, store: Store | None, meta: Mapping[str, object]
+) -> kept.Folder | None:
+    """Return where a run keeps files, None for nowhere; ValueError where it can keep none."""
+    if keep is False or keep is None:
+        return None
+    if experiment.kept is None:
+        raise ValueError(f"keep {keep!r}: {experiment.name} hands nothing back that could be kept")
+    if store is None:
+        raise ValueError(f"keep {keep!r}: allowed with a results_dir, for the digests are in a record")
+    return kept.Folder(store.table, meta, None if keep is True else keep)
 
 
 @dataclass(frozen=True)
@@ -284,27 +227,67 @@ class _Work:
     design: object
     workers: Workers
     shown: bool
+    folder: kept.Folder | None
+
+    @property
+    def _count(self) -> int:
+        return len(self.experiment.tasks(self.design, self.dataset))
 
     def rest(self, meta: dict, blocks: Mapping[int, str], store: Store | None) -> dict[int, str]:
         """Have the tasks done that `blocks` lacks, saving after each; return the blocks of all."""
         blocks, columns = dict(blocks), self.experiment.column_names
-        tasks = self.experiment.tasks(self.design, self.dataset)
-        requests = [self._request(meta, *task, store) for task in enumerate(tasks) if task[0] not in blocks]
-        first = len(tasks) - len(requests)
-        with closing(self.workers.execute(self.experiment, self.dataset, requests, meta)) as finished:
-            for done in progress.bar(
-                finished, len(tasks), self.shown, self.experiment.name, first, unit="task"
-            ):
+        missing = [index for index in range(self._count) if index not in blocks]
+        with closing(self._done(meta, missing, store)) as finished:
+            for done in finished:
                 blocks[done.index] = done.block
                 meta["seconds"] = round(meta["seconds"] + done.seconds, 3)
                 meta["peak_memory_bytes"] = max(meta["peak_memory_bytes"], done.peak_memory_bytes)
+                if self.folder is not None:
+                    meta["kept"] = self._kept(meta, done, None, meta["machine"])
                 if store is not None:
                     store.write(table_text.whole(columns, blocks), meta)
                     store.forget(done.index)
         return blocks
 
+    def keep_rest(self, today: Mapping, blocks: Mapping[int, str], store: Store) -> dict[str, object]:
+        """Do tasks of a complete record again whose files are missing; return its sidecar with them.
+
+        `today` is the sidecar of a record that would be made now.
+        """
+        (meta, _), columns = store.load(), self.experiment.columns
+        measured = [column.name for column in columns if column.measured]
+        missing = self.folder.missing(meta, self._count)
+        with closing(self._done(today, missing, store)) as finished:
+            for done in finished:
+                names = self.experiment.column_names
+                differs = table_text.difference(blocks[done.index], done.block, names, measured)
+                if differs and today["machine"] == meta["machine"]:
+                    raise RecordError(
+                        f"{store.table}: task {done.index} has other rows now: {differs}; not kept"
+                    )
+                meta["kept"] = self._kept(meta, done, differs, today["machine"])
+                store.state(meta)
+                store.forget(done.index)
+        return meta
+
+    def _kept(
+        self, meta: Mapping[str, object], done: TaskResult, differs: str | None, machine: str
+    ) -> dict[str, object]:
+        """Write a task's files; return what the sidecar states of all that are kept."""
+        entry = {"machine": machine, "differs": differs, "files": self.folder.write(done.kept)}
+        return dict(meta.get("kept") or {}) | {str(done.index): entry}
+
+    def _done(self, meta: Mapping, indices: Sequence[int], store: Store | None) -> Iterator[TaskResult]:
+        """Have tasks done; yield each when it is."""
+        tasks = self.experiment.tasks(self.design, self.dataset)
+        requests = [self._request(meta, index, tasks[index], store) for index in indices]
+        first, name = len(tasks) - len(requests), self.experiment.name
+        with closing(self.workers.execute(self.experiment, self.dataset, requests, meta)) as finished:
+            yield from progress.bar(finished, len(tasks), self.shown, name, first, unit="task")
+
     def _request(self, meta: Mapping, index: int, task: Hashable, store: Store | None) -> TaskRequest:
         keeps = store is not None and self.experiment.resumable
         checkpoint = store.checkpoint(index) if keeps else None
         module, seed, device = self.experiment.module, meta["seed"], meta["device"]
-        return TaskRequest(module, index, task, self.design, seed, device, checkpoint)
+        keep = self.folder is not None
+        return TaskRequest(module, index, task, self.design, seed, device, checkpoint, keep)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from privacy_for_free.lab import kept
 from privacy_for_free.lab.record import FORMAT, RecordError
 
 # What must agree before a finished record is reused, besides its source; a partial one also needs the same
@@ -72,6 +73,10 @@ KINDS: Mapping[str, Kind] = {
     "started": ("a date and time such as 2026-01-31T12:00:00+00:00", _is_date),
     "commit": ("text, and null for none", lambda value: value is None or _is_text(value)),
     "varies": ("a profile and its changes", _is_varies),
+    "kept": (
+        "files by their tasks: machine, differs, files with sha256, bytes, dtype, shape",
+        kept.is_stated,
+    ),
     "attested": ("a list of attestations: date, commit, source_sha256, ...", _is_attested),
 }
 

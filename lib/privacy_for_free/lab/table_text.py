@@ -59,6 +59,21 @@ def blocks(text: str, columns: Sequence[str], path: Path) -> dict[int, str]:
     return {index: lines.getvalue() for index, lines in found.items()}
 
 
+def difference(reference: str, today: str, columns: Sequence[str], measured: Sequence[str]) -> str | None:
+    """Say where two tasks' lines differ first, measured columns apart; None where they do not.
+
+    >>> difference("1.5,3.0,0\\n", "1.5,4.0,0\\n", ["auc", "seconds"], ["seconds"])
+    >>> difference("1.5,3.0,0\\n", "1.25,4.0,0\\n", ["auc", "seconds"], ["seconds"])
+    'row 0, column auc: 1.5, today 1.25'
+    """
+    before, after = (list(csv.reader(io.StringIO(text))) for text in (reference, today))
+    for row, (old, new) in enumerate(zip(before, after, strict=False)):
+        for column, one, other in zip((*columns, "task"), old, new, strict=True):
+            if one != other and column not in measured:
+                return f"row {row}, column {column}: {one}, today {other}"
+    return None if len(before) == len(after) else f"{len(before)} rows, today {len(after)}"
+
+
 def one_task_back(text: str) -> Iterator[str]:
     """Yield a table, and it without each of its tasks: one of them the sidecar may not know yet."""
     yield text

@@ -19,7 +19,7 @@ import torch
 from privacy_for_free.core import devices
 from privacy_for_free.lab import chunks, provenance
 from privacy_for_free.lab.record import RecordError
-from privacy_for_free.lab.run import TaskRequest, TaskResult, declared, execute
+from privacy_for_free.lab.tasks import TaskRequest, TaskResult, declared, execute
 
 if TYPE_CHECKING:
     from distributed import Worker
