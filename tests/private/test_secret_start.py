@@ -34,6 +34,25 @@ def test_limits():
     assert RUN.epsilon(100_000) == math.inf
 
 
+@pytest.mark.parametrize("mu", [0.05, 1.0, 5.0])
+def test_several_alike_are_one(mu):
+    assert secret_start.epsilon_of_several([mu] * 3) == pytest.approx(secret_start.epsilon_of(mu), rel=1e-6)
+
+
+def test_several_spend_their_average():
+    mus = [0.1, 0.5, 2.0]
+    epsilon = secret_start.epsilon_of_several(mus)
+    each = [norm.cdf(-epsilon / m + m / 2) - math.exp(epsilon) * norm.cdf(-epsilon / m - m / 2) for m in mus]
+    assert sum(each) / 3 == pytest.approx(1e-5, rel=1e-6)
+    assert secret_start.epsilon_of(0.5) < epsilon < secret_start.epsilon_of(2.0)
+    assert secret_start.epsilon_of_several([0.1, math.inf]) == math.inf
+    rare = [0.1] * 999_999 + [math.inf]  # with a chance below delta it may give everything away
+    assert secret_start.epsilon_of_several(rare) == pytest.approx(
+        secret_start.epsilon_of(0.1, 9e-6), rel=1e-3
+    )
+    assert secret_start.epsilon_of_several([0.0, 0.0]) == 0.0
+
+
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 30.0])
 def test_most_steps_is_the_last_one_that_is_allowed(epsilon):
     steps = RUN.most_steps(epsilon)
@@ -99,6 +118,8 @@ def test_a_public_seed_voids_it():
         (lambda: RUN.most_steps(math.inf), "epsilon inf"),
         (lambda: RUN.most_steps(-1.0), "epsilon -1.0"),
         (lambda: secret_start.epsilon_of(-1.0), "mu -1.0"),
+        (lambda: secret_start.epsilon_of_several([1.0, -1.0]), "mus"),
+        (lambda: secret_start.epsilon_of_several([]), "mus"),
         (lambda: RUN.release(IMAGES[:5], 3), r"images \(5, 9\): allowed are n 40"),
         (lambda: RUN.release(IMAGES, 60), "steps 60: keep .*, allowed are 0 to 37"),
         (lambda: RUN.release(IMAGES, 3, noise="none"), "noise 'none'"),

@@ -17,13 +17,17 @@ too coarse for the noise (`SMALLEST_KEPT`). It is not for minibatches, whose mea
 
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtr
 
 from privacy_for_free.condensation.problem import digest
 from privacy_for_free.core import validate
-from privacy_for_free.core.entrance import entrance
+from privacy_for_free.core.entrance import ORDERED, entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.private import accounting
 from privacy_for_free.private.accounting import DELTA, Mechanism
@@ -53,6 +57,38 @@ def epsilon_of(mu: float, delta: float = DELTA) -> float:
         Mechanism(1.0).epsilon(delta)
         return math.inf
     return Mechanism(2 / max(mu, 2 / accounting.MOST_SIGMA), adjacency=ADJACENCY).epsilon(delta)
+
+
+@entrance(mus=ORDERED)
+def epsilon_of_several(mus: Sequence[float], delta: float = DELTA) -> float:
+    """Return epsilon, at delta, of a Gaussian mechanism whose mu is one of these, each as likely, and known.
+
+    What is spent at an epsilon is then the average of what each spends: the mechanism whose mu depends on
+    numbers that are public, and independent of the images, as extractors are. Infinity where more than a
+    share delta of them is.
+
+    mus   1 or more, each from 0 to infinity; draws of the numbers estimate an epsilon, and bound none
+
+    >>> round(epsilon_of_several([0.2, 0.2]), 4) == round(epsilon_of(0.2), 4)
+    True
+    """
+    values = np.asarray(mus, dtype=float)
+    if not len(values) or not (values >= 0).all():
+        raise ValueError(f"mus {mus!r}: allowed are one or more numbers from 0 up")
+    highest = epsilon_of(float(values.max()), delta)
+    if highest == math.inf:
+        sure = values >= 0.5 / accounting.LEAST_SIGMA
+        if sure.mean() >= delta:
+            return math.inf
+        highest = accounting.LARGEST_EPSILON
+    lasting, top = values[values > 0], highest * (1 + 1e-6) + 1e-6
+
+    def above(epsilon: float) -> float:
+        spent = ndtr(lasting / 2 - epsilon / lasting)
+        spent -= np.exp(epsilon + log_ndtr(-lasting / 2 - epsilon / lasting))
+        return float(spent.sum()) / len(values) - delta
+
+    return 0.0 if highest == 0 or above(0.0) <= 0 else float(brentq(above, 0.0, top, xtol=1e-9))
 
 
 @entrance
