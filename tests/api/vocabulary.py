@@ -317,6 +317,7 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "contraction": lambda: 0.9,
     "kept": lambda: 0.3,
     "mu": lambda: 0.5,
+    "mus": lambda: [0.2, 0.5],
     "noise": lambda: "members",
     "secret_start.initial": lambda: normal(4, D, purpose="initial"),
     "secret_start.mean": lambda: normal(D, purpose="mean"),
