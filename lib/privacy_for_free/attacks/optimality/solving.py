@@ -46,25 +46,24 @@ def solve_all(
         raise ValueError("ridges (): allowed are one or more numbers above 0")
     with devices.steady_threads(equations.gap.device):
         covariance = low_rank(equations.gradients) if whiten else None
-        solver = (
-            _Products(equations, covariance) if equations.matrix is None else _Gram(equations, covariance)
-        )
+        solver = Products(equations, covariance) if equations.matrix is None else Gram(equations, covariance)
         found = torch.stack([solver.ridge(ridge) for ridge in ridges])
         if box:
             base = equations.members / equations.candidates
             found = torch.stack(
                 [
-                    _boxed(solver, ridge * solver.scale, start, base)
+                    boxed(solver, ridge * solver.scale, start, base)[1]
                     for ridge, start in zip(ridges, found, strict=True)
                 ]
             )
     return found + equations.members / equations.candidates
 
 
-class _Gram:
+class Gram:
     """The normal equations with the matrix, in the smaller of their two forms."""
 
     def __init__(self, equations: Equations, covariance: LowRank | None) -> None:
+        """Decompose the smaller Gram matrix; `scale` is the unit of ridges, `largest` an eigenvalue."""
         matrix, rows, N = equations.matrix, equations.rows, equations.candidates
         small = min(rows, N)
         check_memory("normal equations", 8 * 5 * small**2 + matrix.numel() * (16 if rows < N else 4))
@@ -82,6 +81,7 @@ class _Gram:
         self.values = self.values.clamp_min(0)
         self.scale = float(self.values.sum()) / max(1, min(rows, N - 1))
         self.largest = float(self.values[-1])
+        self.share = max(1, min(rows, N - 1)) / N
         self.projected = self.vectors.T @ self.right
         self.moment = self.weighted.T @ self.right if self.wide else self.right
 
@@ -122,10 +122,11 @@ def _normal(
     return gram, right
 
 
-class _Products:
+class Products:
     """The same without a matrix: bidiagonalisation with every direction kept and orthogonal to all others."""
 
     def __init__(self, equations: Equations, covariance: LowRank | None) -> None:
+        """Bidiagonalise; `scale` is estimated from PROBES random signs."""
         self.equations = equations
         weigh = (lambda y: y) if covariance is None else covariance.root
         self.forward = lambda b: weigh(equations.forward(b))
@@ -138,6 +139,7 @@ class _Products:
             signs = torch.randint(0, 2, (rows,), generator=random).double() * 2 - 1
             total += float(self.backward(signs.to(right.device)).square().sum()) / PROBES
         self.scale = total / max(1, min(rows, N - 1))
+        self.share = max(1, min(rows, N - 1)) / N
         self.moment = self.backward(right)
         self._bidiagonalise(right, min(STEPS, rows, N - 1))
         self.largest = float(torch.linalg.matrix_norm(self.small, 2)) ** 2 * 1.05 if self.size else 1.0
@@ -192,12 +194,19 @@ def _apart(vector: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
     return vector
 
 
-def _boxed(solver: "_Gram | _Products", damping: float, start: torch.Tensor, base: float) -> torch.Tensor:
-    """Return the minimiser of 1/2 b^T (G + damping) b - moment^T b with -base <= b <= 1 - base, sum 0."""
+def boxed(
+    solver: "Gram | Products", damping: float, start: torch.Tensor, base: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the minimiser of 1/2 b^T (G + damping) b - moment^T b with -base <= b <= 1 - base, sum 0, and
+    scores that tell those at a bound apart.
+
+    A score is where the candidate's own parabola has its minimum, with the multiplier of the sum taken off
+    and the mean curvature of all: the estimate itself where that lies inside of the bounds.
+    """
     rate = 1 / (solver.largest + damping) if solver.largest + damping > 0 else 1.0
     b = project(start, -base, 1 - base)
     ahead, momentum = b, 1.0
-    steps = BOX_STEPS if isinstance(solver, _Gram) else STEPS
+    steps = BOX_STEPS if isinstance(solver, Gram) else STEPS
     for _ in range(steps):
         gradient = solver.normal(ahead) + damping * ahead - solver.moment
         new = project(ahead - rate * gradient, -base, 1 - base)
@@ -208,7 +217,12 @@ def _boxed(solver: "_Gram | _Products", damping: float, start: torch.Tensor, bas
         ahead, b, momentum = new + (momentum - 1) / grown * change, new, grown
         if float(change.abs().max()) < 1e-7:
             break
-    return b
+    gradient = solver.normal(b) + damping * b - solver.moment
+    free = (b > -base) & (b < 1 - base)
+    level = gradient[free].mean() if bool(free.any()) else gradient.mean()
+    curvature = solver.scale * solver.share + damping
+    pull = torch.where(free, 0.0, (gradient - level) / curvature if curvature > 0 else 0.0)
+    return b, b - pull
 
 
 def project(b: torch.Tensor, low: float, high: float, total: float = 0.0) -> torch.Tensor:
