@@ -11,11 +11,12 @@ from privacy_for_free import data, experiments
 from privacy_for_free.core import compiling, devices, validate
 from privacy_for_free.core.paths import given
 from privacy_for_free.experiments import attesting, plan
-from privacy_for_free.lab import cluster, settings
+from privacy_for_free.lab import cluster, kept, settings
 from privacy_for_free.lab.attest import AttestationError
 from privacy_for_free.lab.experiment import PROFILES
 from privacy_for_free.lab.record import RESULTS, Record, RecordError, check_profile
-from privacy_for_free.lab.run import designed, run
+from privacy_for_free.lab.run import designed, keep, run
+from privacy_for_free.lab.store import read
 
 FAILURES = (*plan.RECOVERABLE_ERRORS, data.DataError, RecordError, AttestationError)
 SCRIPT = "privacy-for-free"
@@ -96,10 +97,48 @@ def _add_run(commands: Subparsers) -> None:
         "--restart", action="store_true", help="move a record that is there aside, begin anew"
     )
     making.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep what other attacks need, beside the record, if the experiment hands it back: sets, what "
+        "networks say of the pool, its halves (`keep --sizes` says how large)",
+    )
+    _add_keep_in(making)
+    _add_cluster(making)
+    making.set_defaults(work=_run)
+
+
+def _add_cluster(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--cluster", help="spread the tasks: local, or a Dask scheduler's address (tcp://host:8786)"
     )
-    making.add_argument("--workers", type=int, help="of cluster local (default: one per core)")
-    making.set_defaults(work=_run)
+    command.add_argument("--workers", type=int, help="of cluster local (default: one per core)")
+
+
+def _add_keep_in(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--keep-in", metavar="FOLDER", help="keep it in this folder (default: kept/ beside the record)"
+    )
+
+
+def _add_keep(commands: Subparsers) -> None:
+    command = commands.add_parser(
+        "keep", help="make again what a record keeps for other attacks: files that are missing or altered"
+    )
+    command.add_argument("experiment", help=", ".join(experiments.NAMES))
+    command.add_argument(
+        "--dataset", default="fashion_mnist_mini", help=f"{', '.join(data.NAMES)} (%(default)s)"
+    )
+    command.add_argument(
+        "--profile", default="laptop", help=f"{', '.join(PROFILES)}, or the name of a record (%(default)s)"
+    )
+    command.add_argument("--data-root", help="folder of the data sets")
+    command.add_argument("--results-dir", default=str(RESULTS), help="folder of the records (%(default)s)")
+    command.add_argument(
+        "--sizes", action="store_true", help="say how large the files of a profile are, only"
+    )
+    _add_keep_in(command)
+    _add_cluster(command)
+    command.set_defaults(work=_keep, device="auto")
 
 
 def _add_list(commands: Subparsers) -> None:
@@ -130,7 +169,7 @@ def _add_attest(commands: Subparsers) -> None:
     command.set_defaults(work=_attest)
 
 
-COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_run, _add_list, _add_show, _add_attest)
+COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_run, _add_keep, _add_list, _add_show, _add_attest)
 
 
 def _attest(chosen: argparse.Namespace) -> list[str]:
@@ -145,6 +184,27 @@ def _attest(chosen: argparse.Namespace) -> list[str]:
         data_root=_data_root(chosen),
         say=lambda line: print(line, flush=True),
     )
+
+
+def _keep(chosen: argparse.Namespace) -> list[str]:
+    experiment, root = experiments.get(chosen.experiment), _data_root(chosen)
+    folder = None if chosen.keep_in is None else given("--keep-in", chosen.keep_in)
+    results_dir = given("--results-dir", chosen.results_dir)
+    data.check_name(chosen.dataset)
+    if chosen.sizes:
+        design = experiment.profiles[check_profile(chosen.profile)]
+        print(kept.table(kept.declared(experiment, design, data.load(chosen.dataset, root))))
+        return []
+    with ExitStack() as stack:
+        workers = _workers(chosen, stack)
+        record = read(experiment.name, chosen.dataset, chosen.profile, results_dir)
+        if record is None:
+            where = results_dir / experiment.name / f"{chosen.dataset}-{chosen.profile}.csv"
+            raise RecordError(f"{where}: no complete record; `run {experiment.name} --keep` makes one")
+        dataset = data.load(chosen.dataset, root)
+        record = keep(experiment, record, dataset, folder, workers=workers)
+    print(f"{kept.Folder(record.path, record.meta, folder).path}\n{kept.table(kept.stated(record))}")
+    return []
 
 
 def _list(chosen: argparse.Namespace) -> list[str]:
@@ -184,6 +244,7 @@ def _run(chosen: argparse.Namespace) -> list[str]:
     chosen.data_root = _data_root(chosen)
     _check_names(chosen)
     chosen.results_dir = _results_dir(chosen)
+    chosen.keep = chosen.keep if chosen.keep_in is None else given("--keep-in", chosen.keep_in)
     changes = _changes(chosen)
     with ExitStack() as stack:
         workers = _workers(chosen, stack)
@@ -204,6 +265,8 @@ def _check_names(chosen: argparse.Namespace) -> None:
     if chosen.experiment == ALL:
         if chosen.restart:
             raise ValueError("--restart with all: name the experiment whose record is to be made anew")
+        if chosen.keep or chosen.keep_in:
+            raise ValueError("--keep with all: name the experiment that is to keep files")
         if chosen.set or chosen.name:
             raise ValueError("--set and --as with all: name the experiment whose settings are to be changed")
     else:
@@ -277,6 +340,7 @@ def _record(
         results_dir=chosen.results_dir,
         restart=chosen.restart,
         workers=workers,
+        keep=chosen.keep,
     )
 
 

@@ -18,9 +18,11 @@ import io
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +30,10 @@ import torch
 from privacy_for_free.core import checkpoint
 from privacy_for_free.core.paths import given
 from privacy_for_free.lab.record import Record, RecordError
+
+if TYPE_CHECKING:
+    from privacy_for_free.data import Dataset
+    from privacy_for_free.lab.experiment import Experiment
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*/[a-z][a-z0-9_]*")  # of a file: group and name
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -73,6 +79,31 @@ def size(wanted: Mapping[str, Shape]) -> int:
     return sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in wanted.values())
 
 
+def declared(experiment: "Experiment", design: object, dataset: "Dataset") -> dict[str, Shape]:
+    """Return dtype and shape of all that a run of these settings can keep, by group and name."""
+    tasks = () if experiment.kept is None else experiment.tasks(design, dataset)
+    return {name: form for task in tasks for name, form in experiment.kept(task, design, dataset).items()}
+
+
+def table(forms: Mapping[str, Shape]) -> str:
+    """Return the sizes of files in words: a line for each group, and one for all.
+
+    >>> print(table({"pool/labels": ("int64", (1000,)), "dm/logits": ("float16", (64, 1000, 1, 10))}))
+       0.0 MB  pool: labels int64 1000
+       1.3 MB  dm: logits float16 64 x 1000 x 1 x 10
+       1.3 MB  in 2 files
+    """
+    found: dict[str, dict[str, Shape]] = {}
+    for name, form in forms.items():
+        group, _, own = name.partition("/")
+        found.setdefault(group, {})[own] = form
+    lines = []
+    for group, own in found.items():
+        words = (f"{name} {dtype} {' x '.join(map(str, shape))}" for name, (dtype, shape) in own.items())
+        lines.append(f"{size(own) / 1e6:6.1f} MB  {group}: {', '.join(words)}")
+    return "\n".join([*lines, f"{size(forms) / 1e6:6.1f} MB  in {len(forms)} files"])
+
+
 class Folder:
     """The files that one record keeps."""
 
@@ -87,6 +118,15 @@ class Folder:
     def file(self, name: str) -> Path:
         """Return where the array of a group and name lies."""
         return self.path / f"{name}.npy"
+
+    def check_room(self, needed: int) -> None:
+        """RecordError where the disk has not so many bytes free, besides what files of before take."""
+        there = next(folder for folder in self.path.absolute().parents if folder.is_dir())
+        old = sum(file.stat().st_size for file in self.path.rglob("*.npy"))
+        if (free := shutil.disk_usage(there).free + old) < needed:
+            raise RecordError(
+                f"{self.path}: {needed / 1e6:,.0f} MB are to be kept, {free / 1e6:,.0f} are free"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -175,20 +215,17 @@ def _is_file(value: object) -> bool:
     return whole and bool(DIGEST.fullmatch(str(value.get("sha256"))))
 
 
-def groups(record: Record) -> dict[str, dict[str, Shape]]:
-    """Return dtype and shape of what a record states as kept, by group and name; none: {}."""
-    found: dict[str, dict[str, Shape]] = {}
-    for name, file in _files(record).items():
-        group, _, own = name.partition("/")
-        found.setdefault(group, {})[own] = (file["dtype"], tuple(file["shape"]))
-    return found
+def stated(record: Record) -> dict[str, Shape]:
+    """Return dtype and shape of what a record states as kept, by group and name; {} where that is nothing."""
+    return {name: (file["dtype"], tuple(file["shape"])) for name, file in _files(record).items()}
 
 
 def load(record: Record, group: str, folder: str | os.PathLike | None = None) -> dict[str, torch.Tensor]:
     """Return the arrays that a record keeps under a group's name, by their own, on the CPU.
 
     record  of `lab.store.read`, or what `lab.run.run` returned
-    group   one of `groups(record)`; membership: "pool", and one for each release, such as "dm-noise-0.01"
+    group   what comes first in the names of `stated(record)`; of membership "pool", and one for each release,
+            such as "dm-noise-0.01"
     folder  that the files were kept in; None for the one beside the record
 
     RecordError, in one line, where the record keeps nothing, a file is missing, or its bytes are not those
@@ -197,11 +234,12 @@ def load(record: Record, group: str, folder: str | os.PathLike | None = None) ->
     if record.path is None or not (files := _files(record)):
         where = record.path or "a record in memory"
         raise RecordError(f"{where}: nothing is kept with it; `privacy-for-free keep` makes it")
-    known = groups(record)
+    known = dict.fromkeys(name.partition("/")[0] for name in files)
     if group not in known:
         raise ValueError(f"group {group!r}: allowed are {', '.join(known)}")
     place = Folder(record.path, record.meta, folder)
-    return {name: place.read(f"{group}/{name}", files[f"{group}/{name}"]) for name in known[group]}
+    own = {name.partition("/")[2]: name for name in files if name.partition("/")[0] == group}
+    return {short: place.read(name, files[name]) for short, name in own.items()}
 
 
 def _files(record: Record) -> dict[str, dict]:

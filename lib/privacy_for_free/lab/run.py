@@ -112,6 +112,8 @@ def run(
     wanted["tasks"] = count
     meta = today = wanted | workers.describe(experiment, device, wanted)
     work = _Work(experiment, dataset, design, workers, shown, folder)
+    if folder is not None:
+        folder.check_room(kept.size(kept.declared(experiment, design, dataset)))
     if store is None:
         blocks = work.rest(meta, {}, None)
         meta["complete"] = True
@@ -134,6 +136,41 @@ def run(
         if folder is not None:
             meta = work.keep_rest(today, blocks, store)
     return Record(table_text.frame(table_text.whole(columns, blocks)), meta, store.table)
+
+
+def keep(
+    experiment: Experiment,
+    record: Record,
+    dataset: "Dataset",
+    folder: str | os.PathLike | None = None,
+    *,
+    shown: bool = True,
+    workers: Workers | None = None,
+) -> Record:
+    """Make the files again that a record keeps, those that are missing or altered, and return the record.
+
+    record, dataset   of `lab.store.read`, and the data set it was made from
+    folder            for the files; None for the one beside the record
+
+    Errors are those of `run` with `keep`, and ValueError for a record in memory.
+    """
+    if record.path is None:
+        raise ValueError("record: allowed is one that is on disk, this one is in memory")
+    meta = record.meta
+    varies = meta.get("varies") or {"profile": meta["profile"], "changes": None}
+    return run(
+        experiment,
+        dataset,
+        varies["profile"],
+        seed=meta["seed"],
+        device=meta["device"],
+        changes=varies["changes"],
+        name=meta["profile"] if meta.get("varies") else None,
+        results_dir=record.path.parent.parent,
+        shown=shown,
+        workers=workers,
+        keep=True if folder is None else folder,
+    )
 
 
 def _folder(
