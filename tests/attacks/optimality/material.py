@@ -62,7 +62,10 @@ def embedding(extractors: optimality.Extractors, r: int):
     def phi(batch: torch.Tensor) -> torch.Tensor:
         if extractors.transforms is not None:
             batch = augmentation.apply(extractors.transforms[r], batch)
-        return extractors.network.features(weights, batch)
+        features = extractors.network.features(weights, batch)
+        if extractors.chosen is None:
+            return features
+        return features[:, extractors.chosen[r]] * (features.shape[1] / len(extractors.chosen[r])) ** 0.5
 
     return phi
 

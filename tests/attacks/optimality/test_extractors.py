@@ -39,6 +39,20 @@ def test_linear_tracing_is_the_inner_product_with_the_gap(strategy):
     torch.testing.assert_close(optimality.linear_tracing(extractors, pool, released), expected)
 
 
+def test_some_features_stand_for_all():
+    some = optimality.Extractors.draw(material.smooth(), 40, 0, "flip", 5)
+    images = material.images(4, "pool")
+    assert some.width == 5
+    assert all(len(one.unique()) == 5 for one in some.chosen)
+    whole = optimality.Extractors(some.network, some.weights, some.transforms)
+    assert whole.width == material.smooth().feature_dim
+    gram = lambda one: sum(one.features(r, images) @ one.features(r, images).T for r in range(40))  # noqa: E731
+    torch.testing.assert_close(gram(some), gram(whole), rtol=0.2, atol=0.1 * float(gram(whole).max()))
+    pool, released = material.images(8, "pool"), material.images(1, "released")
+    made = optimality.equations(some, pool, released, 4)
+    torch.testing.assert_close(made.dense(), material.naive(some, pool, released, 4)[0])
+
+
 def test_what_is_no_extractor_is_refused():
     drawn = material.drawn("crop", 2)
     with pytest.raises(ValueError, match=r"^weights of type tuple: allowed are a tuple of one or more"):
@@ -47,5 +61,9 @@ def test_what_is_no_extractor_is_refused():
         optimality.Extractors(drawn.network, drawn.weights, drawn.transforms[:1])
     with pytest.raises(ValueError, match=r"^count 0: allowed are whole numbers from 1 "):
         optimality.Extractors.draw(drawn.network, 0, 0)
+    with pytest.raises(ValueError, match=r"^chosen: 1 for 2 weights; allowed are None, or one for each"):
+        optimality.Extractors(drawn.network, drawn.weights, None, (torch.arange(2),))
+    with pytest.raises(ValueError, match=r"^features 13: allowed are whole numbers from 1 to 12"):
+        optimality.Extractors.draw(drawn.network, 1, 0, features=13)
     with pytest.raises(ValueError, match=r"augmentation 'blur': known are"):
         optimality.Extractors.draw(drawn.network, 1, 0, "blur")

@@ -1,5 +1,6 @@
 """The extractors an attacker has: those of the condenser, or others of the same law."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.nets import augmentation
 from privacy_for_free.nets.augmentation import Transform
+from privacy_for_free.nets.augmentation import draw as draw_transform
 from privacy_for_free.nets.networks import Network, Weights
 
 BYTES = 64 * 2**20  # activations of a chunk on its way through a network
@@ -24,14 +26,20 @@ class Extractors:
     network     what `networks.build` builds
     weights     one dictionary per extractor, as `network.initial` draws them
     transforms  one transform of `augmentation.draw` per extractor, shared by all images; None for none
+    chosen      which features of each extractor are taken, int64, k of D, times sqrt(D / k); None for all
 
-    ValueError without any extractor, and for transforms of another number or with parameters for several
-    images.
+    Where the features of a network are alike in law, inner products of those chosen are on average those of
+    all. What the equations cost grows with the features, and their error falls with the extractors, so that
+    some features of many extractors are better than all of a few.
+
+    ValueError without any extractor, and for transforms or features of another number, transforms with
+    parameters for several images, and features there are not.
     """
 
     network: Network
     weights: tuple[Weights, ...] = field(repr=False)
     transforms: tuple[Transform, ...] | None = field(repr=False, default=None)
+    chosen: tuple[torch.Tensor, ...] | None = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         """Refuse what is no extractor."""
@@ -42,12 +50,22 @@ class Extractors:
                 f"weights of type {type(self.weights).__name__}: allowed are a tuple of one or more "
                 "dictionaries"
             )
-        if self.transforms is None:
-            return
-        if len(self.transforms) != len(self.weights) or any(one.count != 1 for one in self.transforms):
+        R, D = len(self.weights), self.network.feature_dim
+        if self.transforms is not None and (
+            len(self.transforms) != R or any(one.count != 1 for one in self.transforms)
+        ):
             raise ValueError(
-                f"transforms: {len(self.transforms)} for {len(self.weights)} weights; allowed are None, or "
-                "one for each, with parameters that all images share"
+                f"transforms: {len(self.transforms)} for {R} weights; allowed are None, or one for each, "
+                "with parameters that all images share"
+            )
+        if self.chosen is not None and (
+            len(self.chosen) != R
+            or len({len(one) for one in self.chosen}) != 1
+            or any(len(one) == 0 or int(one.min()) < 0 or int(one.max()) >= D for one in self.chosen)
+        ):
+            raise ValueError(
+                f"chosen: {len(self.chosen)} for {R} weights; allowed are None, or one for each, of equally "
+                f"many features from 0 to {D - 1}"
             )
 
     def __len__(self) -> int:
@@ -62,23 +80,37 @@ class Extractors:
         count: int,
         seed: int,
         augmentation: str = "",
+        features: int | None = None,
         device: torch.device | str = "cpu",
     ) -> "Extractors":
         """Draw `count` fresh extractors: initial weights, and a transform each of the strategy.
 
-        What distribution matching draws at a step, but from other streams than any condensation. ValueError
-        for a count below 1 and an unknown augmentation.
+        What distribution matching draws at a step, but from other streams than any condensation. `features`
+        of each, drawn at random, are taken; None takes all. ValueError for a count below 1, an unknown
+        augmentation, and more features than there are.
         """
         validate.whole("count", count, 1, MANY)
         device = devices.present(device)
-        names = ("optimality extractor", "optimality augmentation")
-        weights = tuple(
-            network.initial(generator(seed, names[0], r, device=device), classifier=False)
-            for r in range(count)
-        )
-        if not augmentation:
-            return cls(network, weights)
-        return cls(network, weights, _transforms(augmentation, count, seed, names[1], device))
+        stream = lambda purpose, r: generator(seed, f"optimality {purpose}", r, device=device)  # noqa: E731
+        weights = tuple(network.initial(stream("extractor", r), classifier=False) for r in range(count))
+        transforms = chosen = None
+        if augmentation:
+            transforms = tuple(
+                draw_transform(augmentation, 1, stream("augmentation", r)) for r in range(count)
+            )
+        if features is not None:
+            D = network.feature_dim
+            validate.whole("features", features, 1, D)
+            chosen = tuple(
+                torch.randperm(D, generator=stream("features", r), device=device)[:features]
+                for r in range(count)
+            )
+        return cls(network, weights, transforms, chosen)
+
+    @property
+    def width(self) -> int:
+        """Number of features taken of each extractor."""
+        return self.network.feature_dim if self.chosen is None else len(self.chosen[0])
 
     def transform(self, r: int, images: torch.Tensor) -> torch.Tensor:
         """Return extractor r's transform of images (B, C, H, W), laid out channels last; keeps a history."""
@@ -94,23 +126,19 @@ class Extractors:
         """Return how many images pass a network at once."""
         return max(1, BYTES // self.network.activation_bytes(dtype))
 
+    def embed(self, r: int, weights: Weights, moved: torch.Tensor) -> torch.Tensor:
+        """Return the features taken of transformed images, B x width; keeps a history."""
+        features = self.network.features(weights, moved)
+        if self.chosen is None:
+            return features
+        return features[:, self.chosen[r].to(features.device)] * math.sqrt(features.shape[1] / self.width)
+
     @torch.no_grad()
     def features(self, r: int, images: torch.Tensor) -> torch.Tensor:
-        """Return extractor r's features of images (B, C, H, W), in chunks: B x feature_dim, their dtype."""
+        """Return extractor r's features of images (B, C, H, W), in chunks: B x width, of their dtype."""
         weights = self.weights_as(r, images)
-        return torch.cat(
-            [
-                self.network.features(weights, self.transform(r, part))
-                for part in images.split(self.chunk(images.dtype))
-            ]
-        )
-
-
-def _transforms(
-    strategy: str, count: int, seed: int, purpose: str, device: torch.device
-) -> tuple[Transform, ...]:
-    streams = (generator(seed, purpose, r, device=device) for r in range(count))
-    return tuple(augmentation.draw(strategy, 1, stream) for stream in streams)
+        parts = images.split(self.chunk(images.dtype))
+        return torch.cat([self.embed(r, weights, self.transform(r, part)) for part in parts])
 
 
 @entrance(shapes="pool N C H W, released m C H W")

@@ -22,12 +22,12 @@ class Linearised:
         self.moved = extractors.transform(r, released.detach())
 
     def _means(self, moved: torch.Tensor) -> torch.Tensor:
-        return self.extractors.network.features(self.weights, moved).mean(0)
+        return self.extractors.embed(self.r, self.weights, moved).mean(0)
 
     def pull(self, cotangents: torch.Tensor) -> torch.Tensor:
         """Return J^T of each row of cotangents (K x features): K x (m pixels)."""
         moved = self.moved.detach().requires_grad_(True)
-        features = self.extractors.network.features(self.weights, moved)
+        features = self.extractors.embed(self.r, self.weights, moved)
         size = max(1, self.extractors.chunk(moved.dtype) // len(moved))
         rows = []
         for part in cotangents.split(size):

@@ -107,7 +107,7 @@ def equations(
     members   n, known or guessed
     inside    bool, m x C x H x W: the pixels whose equations hold, for images kept in a box those strictly
               inside; None for all
-    form      "dense" (the matrix, from min(feature_dim, N) passes of the released images per extractor),
+    form      "dense" (the matrix, from min(features, N) passes of the released images per extractor),
               "matrix_free" (two passes per product, the pool's features are kept), or "auto": what takes
               fewer operations, where it fits
 
@@ -130,7 +130,7 @@ def costs(
     extractors: Extractors, pool: torch.Tensor, released: torch.Tensor, rows: int
 ) -> dict[str, tuple[float, float]]:
     """Return operations and bytes of both forms, their solution included, by counting."""
-    N, m, R, D = len(pool), len(released), len(extractors), extractors.network.feature_dim
+    N, m, R, D = len(pool), len(released), len(extractors), extractors.width
     image = 2 * m * getattr(extractors.network, "operations", 0)
     small, size = min(N, rows), pool.element_size()
     dense = R * (min(D, N) * image + 2 * rows * min(D, N) * N) + 2 * small * N * rows + 10 * small**3
