@@ -15,7 +15,8 @@ K(x, y) = v k <x, y>. A random ReLU layer of infinite width has the arc-cosine k
 NIPS 2009); more layers compose it (Lee et al., ICLR 2018).
 
 Images are rows: real (n, d), synthetic (m, d), float64. A kernel is a function of x (n, d) and z (m, d) that
-returns the Gram matrix (n, m).
+returns the Gram matrix (n, m). It is differentiated, so it keeps the history of its arguments and checks
+nothing of them; the functions that take a kernel check what they give it, and what it returns.
 """
 
 import math
@@ -24,11 +25,11 @@ from dataclasses import dataclass
 
 import torch
 
-from privacy_for_free.core import validate
+from privacy_for_free.core import plain, validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.nets.infinite_width import FullyConnected
 from privacy_for_free.nets.networks import Network, Weights
-from privacy_for_free.theory import checks
+from privacy_for_free.theory import answers, checks
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -154,8 +155,8 @@ def mmd_squared(kernel: Kernel, real: torch.Tensor, synthetic: torch.Tensor) -> 
     Differentiable in both, where the kernel is.
     """
     _check(real=real, synthetic=synthetic)
-    between = kernel(real, synthetic).mean()
-    return kernel(real, real).mean() - 2 * between + kernel(synthetic, synthetic).mean()
+    between = _gram(kernel, real, synthetic).mean()
+    return _gram(kernel, real, real).mean() - 2 * between + _gram(kernel, synthetic, synthetic).mean()
 
 
 @entrance(shapes="real n d, synthetic m d")
@@ -188,7 +189,7 @@ def mean_embedding_shift(
         raise ValueError(f"index {chosen.dtype}: allowed are whole numbers")
     if n < 2 or not bool(((chosen >= 0) & (chosen < n)).all()):
         raise ValueError(f"index {index}: allowed are 0 to {n - 1}, of at least 2 images")
-    gram = kernel(real, real)
+    gram = _gram(kernel, real, real)
     own, rows = gram.diagonal(), gram.sum(1)
     with_others = (rows - own) / (n - 1)
     among_others = (rows.sum() - 2 * rows + own) / (n - 1) ** 2
@@ -200,8 +201,18 @@ def mean_embedding_shift(
 def mean_embedding_bound(kernel: Kernel, real: torch.Tensor) -> float:
     """Return 2 kappa / n, kappa^2 the largest K(x, x) of real (n, d): no image moves mu_T by more."""
     _check(real=real)
-    largest = max(float(kernel(row[None], row[None])) for row in real)
+    largest = max(float(_gram(kernel, row[None], row[None])) for row in real)
     return 2 * math.sqrt(largest) / len(real)
+
+
+def _gram(kernel: Kernel, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Return the Gram matrix (n, m) with its history; ValueError where a kernel returns something else."""
+    found = kernel(x, z)
+    name = f"kernel({tuple(x.shape)}, {tuple(z.shape)})"
+    if not isinstance(found, torch.Tensor):
+        raise plain.refused(name, found, "is a torch tensor")
+    answers.returned(name, found, (len(x), len(z)), torch.float64)
+    return found
 
 
 def _check(**images: torch.Tensor) -> None:

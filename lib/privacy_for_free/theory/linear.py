@@ -10,6 +10,7 @@ all of one floating dtype (float64 in the checks). Functions that take a gap acc
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from scipy.optimize import brentq
 
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
-from privacy_for_free.theory import checks
+from privacy_for_free.theory import answers, checks
 from privacy_for_free.theory.linear_extractors import balanced_extractors, random_extractors
 
 
@@ -151,20 +152,21 @@ def descend(
 
     `extractors` is a fixed set (R, k, d) or a function of the step that returns a fresh one; `batches`
     returns the indices of the real images that step sees (all, if left out); `optimiser` makes a torch
-    optimiser of [S] (plain gradient descent with `step_size`, if left out).
+    optimiser of [S] (plain descent, if left out). ValueError names a function that returns something else,
+    and the step; DivergenceError the step at which S stops being finite.
     """
     checks.floats(initial=initial, real=real, extractors=None if callable(extractors) else extractors)
     checks.setting(step_size=step_size)
     checks.counts(0, steps=steps)
     synthetic = initial.detach().clone().requires_grad_(True)
-    make = optimiser or (lambda parameters: torch.optim.SGD(parameters, lr=step_size))
-    descent = make([synthetic])
+    descent = answers.optimiser(optimiser or partial(torch.optim.SGD, lr=step_size), synthetic)
     for step in range(steps):
-        theta = extractors(step) if callable(extractors) else extractors
-        seen = real if batches is None else real[batches(step)]
+        theta = answers.extractors(extractors, step, real) if callable(extractors) else extractors
+        seen = real if batches is None else real[answers.batch(batches, step, len(real))]
         descent.zero_grad()
         matching_loss(theta, seen, synthetic).backward()
         descent.step()
+        answers.finite(f"step_size {step_size}, step {step}", synthetic.detach(), "the set")
     return synthetic.detach()
 
 
@@ -251,8 +253,7 @@ def batch_covariance(real: torch.Tensor, batch: int) -> torch.Tensor:
     """
     checks.floats(real=real)
     checks.memory(f"real {tuple(real.shape)}", real.shape[1] ** 2)
-    n = len(real)
-    if not 1 <= batch <= n or n < 2:
+    if (n := len(real)) < 2 or not 1 <= batch <= n:
         raise ValueError(f"batch {batch}: allowed are 1 to the number of real images, {n} (at least 2)")
     centred = real - real.mean(0)
     return (centred.mT @ centred / n) * ((n - batch) / (batch * (n - 1)))
@@ -292,7 +293,6 @@ def stationary_covariance_fresh(batch_cov: torch.Tensor, step_size: float, m: in
     """The fixed point (d, d) of `covariance_step`: fresh extractors spread the noise over every direction.
 
     A statement of the proof; nothing computes with it, tests check `covariance_step` and SymPy against it.
-
     With a = 2 eta / m: tr M = a (k+d+1) / (2 - a (k+d+1)) tr C and
     M = a [(k+1) C + tr(M + C) I] / (2 - a (k+1)).
     """

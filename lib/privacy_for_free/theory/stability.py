@@ -51,7 +51,7 @@ import torch
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.core.errors import DivergenceError
-from privacy_for_free.theory import checks
+from privacy_for_free.theory import answers, checks
 
 Extractor = Callable[[torch.Tensor], torch.Tensor]
 MOST_STEPS = 10_000_000  # of the recursion with momentum, some seconds
@@ -157,7 +157,7 @@ def descend(
     step_size: float,
     momentum: float = 0.0,
 ) -> torch.Tensor:
-    """Return the path (steps + 1, m, d) of gradient descent on `loss` from `initial` (m, d)."""
+    """Return the path (steps + 1, m, d) of descent on `loss` from `initial`; DivergenceError names a step."""
     checks.floats(target=target, initial=initial)
     _fits(extractor, target, initial=initial)
     checks.counts(0, steps=steps)
@@ -165,9 +165,10 @@ def descend(
     validate.fraction("momentum", momentum)
     checks.memory(f"steps {steps}, initial {tuple(initial.shape)}", (steps + 1) * initial.numel())
     path, velocity = [initial], torch.zeros_like(initial)
-    for _ in range(steps):
+    for step in range(steps):
         velocity = momentum * velocity + gradient(extractor, target, path[-1])
         path.append(path[-1] - step_size * velocity)
+        answers.finite(f"step_size {step_size}, step {step}", path[-1], "the path")
     return torch.stack(path)
 
 
@@ -330,8 +331,11 @@ def predicted_shift(
 
 
 def _fits(extractor: Extractor, target: torch.Tensor | None = None, **rows: torch.Tensor) -> None:
-    """Refuse images, by name, and mean features that are not those of a smooth extractor."""
+    """Refuse images, by name, and mean features that are not those of the extractor, and what it returns."""
     if not isinstance(extractor, SmoothExtractor):
+        width = 0 if target is None else len(target)
+        for name, images in rows.items():
+            answers.features(f"extractor({name})", extractor, images, width)
         return
     dtype, d, features = extractor.weights.dtype, extractor.weights.shape[-1], extractor.biases.numel()
     for name, images in rows.items():
