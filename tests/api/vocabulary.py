@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from privacy_for_free import shadows
-from privacy_for_free.attacks import evaluation, image_distance, tracing
+from privacy_for_free.attacks import evaluation, image_distance, optimality, tracing
 from privacy_for_free.attacks.image_distance.nearest import Release
 from privacy_for_free.condensation import DM, KIP, BankedDM, Problem
 from privacy_for_free.condensation.gan import GAN
@@ -94,6 +94,11 @@ def outcome(seed: int = 0) -> evaluation.Outcome:
     everyone = {"all": torch.ones(MODELS, N, dtype=torch.bool)}
     made = evaluation.evaluate(attempt().attack, statistics, membership(), everyone, resamples=20)
     return made["all"]
+
+
+def equations() -> optimality.Equations:
+    extractors = optimality.Extractors.draw(network(), 2, 0)
+    return optimality.equations(extractors, images(), images(2, "start"), 12)
 
 
 def rows() -> torch.Tensor:
@@ -230,6 +235,18 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "squares": lambda: rows().square(),
     "lengths": lambda: drawn(N, purpose="lengths", dtype=torch.float64),
     "ledoit_wolf.values": lambda: drawn(D, purpose="values", dtype=torch.float64),
+    "extractors": lambda: optimality.Extractors.draw(network(), 2, 0),
+    "Extractors.cls": lambda: optimality.Extractors,
+    "Extractors.weights": lambda: (weights(), weights()),
+    "linear_tracing.pool": images,
+    "linear_tracing.released": lambda: images(2, "start"),
+    "equations.pool": images,
+    "equations.released": lambda: images(2, "start"),
+    "equations.members": lambda: 12,
+    "equations": equations,
+    "ridge": lambda: 0.1,
+    "ridges": lambda: (0.1, 1.0),
+    "choose.shadows": lambda: [(equations(), labels() == 0)],
     # condensation and networks
     "parameters": weights,
     "dm.condense.parameters": dm,
