@@ -9,11 +9,13 @@ after Dinur and Nissim (PODS 2003).
     extractors = Extractors.draw(network, 100, seed)
     scores = solve(equations(extractors, pool, released, members), ridge=0.01)
 
-`linear_tracing` is the natural attack in the space of features, for comparison.
+`choose` picks the ridge and the like on shadows; `linear_tracing` is the natural attack in the space of
+features, for comparison.
 """
 
+from privacy_for_free.attacks.optimality.choosing import Choice, choose
 from privacy_for_free.attacks.optimality.extractors import Extractors, linear_tracing
 from privacy_for_free.attacks.optimality.solving import solve, solve_all
 from privacy_for_free.attacks.optimality.system import Equations, equations
 
-__all__ = ["Equations", "Extractors", "equations", "linear_tracing", "solve", "solve_all"]
+__all__ = ["Choice", "Equations", "Extractors", "choose", "equations", "linear_tracing", "solve", "solve_all"]

@@ -9,7 +9,9 @@ import warnings
 import torch
 from torch.func import jvp
 
-from privacy_for_free.attacks.optimality.extractors import Extractors
+from privacy_for_free.attacks.optimality.extractors import BYTES, Extractors
+
+CACHED = 8 * 2**20  # bytes of a CPU's products at a time: more is slower
 
 
 class Linearised:
@@ -28,7 +30,8 @@ class Linearised:
         """Return J^T of each row of cotangents (K x features): K x (m pixels)."""
         moved = self.moved.detach().requires_grad_(True)
         features = self.extractors.embed(self.r, self.weights, moved)
-        size = max(1, self.extractors.chunk(moved.dtype) // len(moved))
+        limit = CACHED if moved.device.type == "cpu" else BYTES
+        size = max(1, limit // (self.extractors.network.activation_bytes(moved.dtype) * len(moved)))
         rows = []
         for part in cotangents.split(size):
             spread = (part / len(moved))[:, None].expand(-1, len(moved), -1)
