@@ -268,7 +268,7 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "Schedule.cls": lambda: Schedule,
     "Problem.of.cls": lambda: Problem,
     "of.membership": lambda: membership()[:2],
-    "Problem.names": lambda: (0, 1),
+    "Problem.names": lambda: tuple(range(MODELS)),
     "channels": lambda: 1,
     "size": lambda: SIDE,
     "kind": lambda: "convnet",
