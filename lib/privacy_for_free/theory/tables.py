@@ -80,7 +80,7 @@ def movement(n: int | Sequence[int], kappa: float | Sequence[float] = 1.0) -> pd
 def tracing(
     n: int | Sequence[int], d_eff: float | Sequence[float], fpr: float | Sequence[float] = FPR
 ) -> pd.DataFrame:
-    """Return what the best statistic reads off the mean of n images; m does not enter.
+    """Return what the best linear statistic reads off the exact mean of n images; m does not enter.
 
     Columns n, d_eff, fpr, members, effect, tpr, auc. `members` says what the attacker knows:
 
@@ -89,7 +89,8 @@ def tracing(
         pool exact  the same, exact: 2 sqrt(h / (1 - h)), h = d_eff / (2 n - 1). In the pool's own covariance
                     d_eff is 2 n - 1 at most; from there on every member is read off exactly, effect infinite
 
-    All images have the same distance from the mean here, sqrt(d_eff), and each its own threshold.
+    All images have the same distance from the mean here, sqrt(d_eff), and each its own threshold. It is a
+    lower bound: `attacks.identification` reads off every member from d a little above n.
 
     >>> found = tracing([3000, 2500], [784, 3072]).query("members == 'fresh'").set_index(["n", "d_eff"])
     >>> [f"{100 * found.tpr[key]:.1f} %" for key in ((3000, 784), (2500, 3072))]
