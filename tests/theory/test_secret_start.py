@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.stats import intervals
 from privacy_for_free.theory import linear, secret_start
@@ -252,6 +253,11 @@ def test_small_steps_of_known_extractors_cost_what_the_expected_loss_does():
     assert ratios[2] < 1.5
 
 
+def test_a_mixing_that_diverges_says_so():
+    with pytest.raises(DivergenceError, match="P is not finite any more"):
+        secret_start.mixing(lambda step: BALANCED, 400, 1e3, M, D)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -266,7 +272,8 @@ def test_small_steps_of_known_extractors_cost_what_the_expected_loss_does():
         (lambda: secret_start.recover_mean(REAL, REAL, 1.0), "kept 1.0"),
         (lambda: secret_start.released(REAL, REAL[0], 1.5), "kept 1.5"),
         (lambda: secret_start.log_ratio(REAL, REAL[0], REAL[1], 0.0, 4), "kept 0.0"),
-        (lambda: secret_start.mixing(lambda step: REAL, 1, 0.1, 4, D), "extractors of shape"),
+        (lambda: secret_start.mixing(lambda step: REAL, 1, 0.1, 4, D), r"extractors\(0\)"),
+        (lambda: secret_start.mixing(lambda step: None, 1, 0.1, 4, D), r"extractors\(0\)"),
     ],
 )  # fmt: skip
 def test_refusals_name_the_value(call, said):

@@ -26,7 +26,7 @@ import torch
 
 from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
-from privacy_for_free.theory import checks
+from privacy_for_free.theory import answers, checks
 
 LARGEST_SIDE = 4096  # of a square matrix that is inverted
 
@@ -193,20 +193,20 @@ def mixing(
 ) -> torch.Tensor:
     """Return P (d, d), float64: the gap after `steps` steps of full-batch descent is P times the first gap.
 
-    extractors   the step's number -> its extractors (R, k, d), of which the loss is averaged
+    extractors   the step's number -> its extractors (R, k, d), float64, of which the loss is averaged
     step_size    eta; a step multiplies by I - (2 eta / m) times the average of theta^T theta
+
+    ValueError names the step whose extractors are none; DivergenceError where P stops being finite.
     """
     checks.setting(step_size=step_size, m=m, d=d)
     checks.counts(0, steps=steps)
     checks.memory(f"d {d}", d**2, LARGEST_SIDE**2)
     product = torch.eye(d, dtype=torch.float64)
     for step in range(steps):
-        theta = extractors(step)
-        if theta.dim() != 3 or theta.shape[-1] != d:
-            raise ValueError(f"extractors of shape {tuple(theta.shape)}: allowed are R x k x {d}")
-        rows = theta.double().flatten(0, 1).to(product.device)
+        theta = answers.extractors(extractors, step, product)
+        rows = theta.flatten(0, 1)
         product -= (2 * step_size / (m * len(theta))) * (rows.mT @ (rows @ product))
-    return product
+    return answers.finite("mixing", product, "P")
 
 
 @entrance(shapes="mixing d d")

@@ -91,9 +91,10 @@ def figure_front(view: View) -> Figure:
     subset = view.accuracy("random_subset", "convnet").value
     front.axhline(subset, color="grey", linewidth=1, linestyle=":", label="ConvNet, real images")
     front.set(ylabel="test accuracy, %", title=f"{view.first[0]} images per class")
-    _draw_attacks(found, view, places)
-    for axis in (front, found):
-        axis.set_xticks(range(len(places)), places.map("{:g}".format).str.replace("inf", "∞"))
+    attacked = view.rates("tracing").index
+    _draw_attacks(found, view, attacked)
+    for axis, shown in ((front, places), (found, attacked)):
+        axis.set_xticks(range(len(shown)), shown.map("{:g}".format).str.replace("inf", "∞"), fontsize=7)
         axis.set_xlabel("$\\varepsilon$ at $\\delta = 10^{-5}$")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
