@@ -57,6 +57,8 @@ def test_numbers_are_those_of_the_table(view):
     assert (numbers["epsilon_1.steps"], numbers["epsilon_1.kept"]) == (200, pytest.approx(10))
     assert numbers["convnet.epsilon_1"].startswith("61.0 [")
     assert numbers["nearest_mean.limit"].startswith("66.0 [")
+    assert numbers["epsilon.least"] == 1
+    assert numbers["nearest_mean.least"] == numbers["nearest_mean.epsilon_1"]
     assert numbers["convnet.random_subset"].startswith("75.0 [")
     assert (numbers["pair.rows"], numbers["pair.inside"]) == (8, 4)
     assert (numbers["pair.real.tpr"], numbers["pair.cap"]) == pytest.approx((20, 40))

@@ -171,6 +171,7 @@ def numbers(view: View) -> dict[str, object]:
         return figures.interval(mean.value, mean.low, mean.high, ".1f")
 
     subset = view.accuracy("random_subset", "convnet")
+    least = float(view.learnt.epsilon[view.learnt.epsilon > 0].min())
     return {
         "data": figures.title(view.dataset),
         "n": int(at_one.n),
@@ -178,6 +179,8 @@ def numbers(view: View) -> dict[str, object]:
         "releases": int(view.learnt.replicate.nunique()),
         "epsilon_1.steps": int(at_one.steps),
         "epsilon_1.kept": 100 * at_one.kept,
+        "epsilon.least": least,
+        "nearest_mean.least": accuracy("nearest_mean", least),
         "nearest_mean.epsilon_1": accuracy("nearest_mean", 1.0),
         "nearest_mean.limit": accuracy("nearest_mean", math.inf),
         "convnet.start": accuracy("convnet", 0.0),
