@@ -58,6 +58,7 @@ def test_numbers_are_those_of_the_table(view):
     assert numbers["convnet.epsilon_1"].startswith("61.0 [")
     assert numbers["nearest_mean.limit"].startswith("66.0 [")
     assert numbers["epsilon.least"] == 1
+    assert numbers["rho"] == pytest.approx(0.1 ** (1 / 200))
     assert numbers["nearest_mean.least"] == numbers["nearest_mean.epsilon_1"]
     assert numbers["convnet.random_subset"].startswith("75.0 [")
     assert (numbers["pair.rows"], numbers["pair.inside"]) == (8, 4)

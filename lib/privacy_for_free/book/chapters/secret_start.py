@@ -177,6 +177,7 @@ def numbers(view: View) -> dict[str, object]:
         "n": int(at_one.n),
         "m": view.first[0],
         "releases": int(view.learnt.replicate.nunique()),
+        "rho": float(at_one.kept ** (1 / at_one.steps)),
         "epsilon_1.steps": int(at_one.steps),
         "epsilon_1.kept": 100 * at_one.kept,
         "epsilon.least": least,
