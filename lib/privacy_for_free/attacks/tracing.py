@@ -254,10 +254,8 @@ def class_means(
     for c in range(classes):
         rows = (labels == c).nonzero()[:, 0]
         members = membership[:, rows.cpu()].to(images)
-        if empty := (members.sum(1) == 0).nonzero()[:, 0].tolist():
-            raise ValueError(
-                f"membership: half {empty[0]} has 0 members of class {c}; allowed are one or more"
-            )
+        for half in (members.sum(1) == 0).nonzero()[:, 0].tolist():
+            raise ValueError(f"membership: half {half} has 0 members of class {c}; allowed are one or more")
         means[:, c] = members @ images[rows] / members.sum(1, keepdim=True)
     return means
 

@@ -68,7 +68,7 @@ def temperature_of(eps0: float, radius: float, lipschitz: float) -> float:
 @entrance
 def shift_bound(m: int, shift_norm: float, lipschitz: float, temperature: float) -> float:
     """Return 2 m L ||shift|| / tau, the bound for synthetic images that all moved by one known vector."""
-    validate.whole("m", m, 1)
+    checks.counts(m=m)
     validate.not_negative("shift_norm", shift_norm)
     require_positive(lipschitz=lipschitz, temperature=temperature)
     return 2.0 * m * lipschitz * shift_norm / temperature
@@ -119,6 +119,8 @@ def removal_shifts(images: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tens
     It equals (mean without x - x)/n, the form in which the bound 2B/n is read off.
     """
     require_counts(len(images), 1)
+    if not (images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"):
+        raise ValueError(f"images {images.dtype} {tuple(images.shape)}: allowed are floats")
     return (images.mean(0) - images) / (len(images) - 1)
 
 

@@ -24,7 +24,6 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy.special import ndtr, ndtri
 
-from privacy_for_free.core import validate
 from privacy_for_free.core.entrance import entrance
 from privacy_for_free.theory import checks
 
@@ -293,10 +292,13 @@ def _checked(law: Law) -> None:
 
 
 def _members(n: int) -> int:
-    return validate.whole("n", n, 1)
+    checks.counts(n=n)
+    return n
 
 
 def _pool_size(n: int, pool: int | None) -> int:
     if pool is None:
-        return 2 * validate.whole("n", n, 2)
-    return validate.whole("pool", pool, max(3, _members(n) + 1))
+        checks.counts(2, n=n)
+        return 2 * n
+    checks.counts(max(3, _members(n) + 1), pool=pool)
+    return pool

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from privacy_for_free.core import validate
 from privacy_for_free.theory.gibbs_models import Chains
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Design:
     steps: int = 400
     keep_every: int = 20
     batch: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no chain can have, before any task."""
+        validate.whole("chains", self.chains, 1)
+        _ = self.langevin
 
     @property
     def langevin(self) -> Chains:
