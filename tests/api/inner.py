@@ -18,6 +18,7 @@ INNER = {
     "attacks.image_distance.metrics.same_type": PART,
     "attacks.optimality.extractors.centred": PART,
     "attacks.optimality.extractors.checked": CHECK,
+    "attacks.optimality.gradients.of_matrix": PART,
     "attacks.optimality.solving.boxed": PART,
     "attacks.optimality.solving.project": PART,
     "attacks.optimality.system.costs": PART,
