@@ -15,7 +15,21 @@ features, for comparison.
 
 from privacy_for_free.attacks.optimality.choosing import Choice, choose
 from privacy_for_free.attacks.optimality.extractors import Extractors, linear_tracing
+from privacy_for_free.attacks.optimality.gradients import gradient_equations, kip_equations
+from privacy_for_free.attacks.optimality.matching import matching_equations
 from privacy_for_free.attacks.optimality.solving import solve, solve_all
 from privacy_for_free.attacks.optimality.system import Equations, equations
 
-__all__ = ["Choice", "Equations", "Extractors", "choose", "equations", "linear_tracing", "solve", "solve_all"]
+__all__ = [
+    "Choice",
+    "Equations",
+    "Extractors",
+    "choose",
+    "equations",
+    "gradient_equations",
+    "kip_equations",
+    "linear_tracing",
+    "matching_equations",
+    "solve",
+    "solve_all",
+]

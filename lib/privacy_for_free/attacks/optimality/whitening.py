@@ -35,12 +35,14 @@ class LowRank:
 
 def low_rank(gradients: torch.Tensor) -> LowRank | None:
     """Return the shrunken covariance of the rows of gradients (R x rows); None where they do not differ."""
+    if len(gradients) < 2:
+        return None
     deviations = gradients.double()
     deviations = deviations - deviations.mean(0)
     R, rows = deviations.shape
     values, vectors = torch.linalg.eigh(deviations @ deviations.T / R)
     kept = values > max(float(values[-1]), 0.0) * 1e-10
-    if R < 2 or not bool(kept.any()) or not float(values[-1]) > 0:
+    if not bool(kept.any()) or not float(values[-1]) > 0:
         return None
     values, vectors = values[kept], vectors[:, kept]
     basis = deviations.T @ vectors / (R * values).sqrt()
