@@ -44,20 +44,26 @@ def mark(dataset, work):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(task, design, dataset, seed, device, checkpoint=None):
+def run(task, design, dataset, seed, device, checkpoint=None, keep=None):
     mark(dataset, task)
     if checkpoint is not None and checkpoint.exists():
         values = json.loads(checkpoint.read_text())
     else:
         values = [value(task, chunk, seed) for chunk in range(CHUNKS)]
+    if keep is not None:
+        keep(f"task-{task}", values=torch.tensor(values, dtype=torch.float64))
     return [{"value": each} for each in values]
+
+
+def kept(task, design, dataset):
+    return {f"task-{task}/values": ("float64", (CHUNKS,))}
 
 
 def split(task, design, dataset, device):
     return list(range(CHUNKS))
 
 
-def run_chunk(chunk, task, design, dataset, seed, device):
+def run_chunk(chunk, task, design, dataset, seed, device, keep=False):
     mark(dataset, f"{task}-{chunk}")
     return {"value": value(task, chunk, seed)}
 
@@ -74,5 +80,6 @@ EXPERIMENT = replace(
     tasks=tasks,
     run=run,
     resumable=True,
+    kept=kept,
     chunks=Chunks(split, run_chunk, assemble),
 )

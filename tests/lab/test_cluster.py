@@ -13,7 +13,7 @@ import torch
 
 from privacy_for_free import data
 from privacy_for_free.experiments import linear_dm
-from privacy_for_free.lab import chunks, provenance
+from privacy_for_free.lab import chunks, kept, provenance
 from privacy_for_free.lab.record import RecordError
 from privacy_for_free.lab.run import progress_of, run
 from privacy_for_free.lab.sidecar import IDENTITY
@@ -83,12 +83,13 @@ def alone(toy, folder, **options):
     return run(toy.EXPERIMENT, dataset, "laptop", results_dir=folder, shown=False, **options)
 
 
-def spread(toy, scheduler, folder, marks):
+def spread(toy, scheduler, folder, marks, **options):
     """Make it on a cluster."""
     marks.mkdir(exist_ok=True)
     with clusters.Cluster(scheduler, data_root=marks, load=toy.load) as workers:
         dataset = toy.load("toy_data", marks)
-        return run(toy.EXPERIMENT, dataset, "laptop", results_dir=folder, shown=False, workers=workers)
+        options |= {"results_dir": folder, "shown": False, "workers": workers}
+        return run(toy.EXPERIMENT, dataset, "laptop", **options)
 
 
 def test_same_bits_with_and_without_a_cluster(scheduler, tmp_path, one_thread):
@@ -102,6 +103,21 @@ def test_same_bits_with_and_without_a_cluster(scheduler, tmp_path, one_thread):
     for key in (*IDENTITY, "machine", "versions", "complete", "format"):
         assert found.meta[key] == whole.meta[key]
     assert found.meta["peak_memory_bytes"] > 50_000_000
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+def test_what_is_kept_comes_back_from_workers(scheduler, tmp_path, monkeypatch, one_thread, afterwards):
+    """From a run, and from chunks that are done again for the files of a complete record."""
+    toy = experiment("toy_spread", monkeypatch)
+    whole = alone(toy, tmp_path, keep=True)
+    if afterwards:
+        spread(toy, scheduler, tmp_path / "spread", tmp_path / "marks")
+    found = spread(toy, scheduler, tmp_path / "spread", tmp_path / "marks", keep=True)
+    assert found.path.read_bytes() == whole.path.read_bytes()
+    assert found.meta["kept"] == whole.meta["kept"]
+    for name in kept.stated(whole):
+        first, second = (kept.Folder(record.path, record.meta).file(name) for record in (whole, found))
+        assert first.read_bytes() == second.read_bytes()
 
 
 def test_killed_worker_costs_its_task_only(toy, scheduler, tmp_path, monkeypatch, one_thread):

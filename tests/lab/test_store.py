@@ -470,6 +470,8 @@ def test_500_damaged_files_of_a_record_are_one_error_each_or_the_right_table(
             name.write_bytes(content)
 
 
+FILE = {"sha256": "0" * 64, "bytes": 3, "dtype": "bool", "shape": [1]}
+UNSAFE = {"machine": "m", "differs": None, "files": {"../elsewhere": FILE}}
 FAULTS_OF_FIELDS = {
     "seconds": [None, "12 s", float("nan"), -1.0, float("inf"), True, [1]],
     "complete": ["no", None, 0, 1],
@@ -486,6 +488,7 @@ FAULTS_OF_FIELDS = {
     "data_sha256": [None, []],
     "device": [None, 0],
     "attested": [None, {}, "yes", [5], [{}], [{"date": "soon", "commit": "c", "source_sha256": "d"}]],
+    "kept": [None, [], {"0": {}}, {"a": {"machine": "m", "differs": None, "files": {}}}, {"0": UNSAFE}],
     "varies": [None, "laptop", {"profile": "laptop"}, {"profile": 5, "changes": {}}],
 }
 

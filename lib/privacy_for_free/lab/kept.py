@@ -109,11 +109,9 @@ class Folder:
 
     def __init__(self, table: Path, meta: Mapping[str, object], folder: str | os.PathLike | None = None):
         """Name the folder of the record whose table this is; `folder` None stands for the one beside it."""
-        name = f"{meta['dataset']}-{meta['profile']}"
-        if folder is None:
-            self.path = table.parent / FOLDER / name
-        else:
-            self.path = given("keep", folder) / str(meta["experiment"]) / name
+        own = None if folder is None else given("folder", folder)
+        place = table.parent / FOLDER if own is None else own / str(meta["experiment"])
+        self.path = place / f"{meta['dataset']}-{meta['profile']}"
 
     def file(self, name: str) -> Path:
         """Return where the array of a group and name lies."""
@@ -231,6 +229,7 @@ def load(record: Record, group: str, folder: str | os.PathLike | None = None) ->
     RecordError, in one line, where the record keeps nothing, a file is missing, or its bytes are not those
     whose digest the record states; ValueError for a group that it has not.
     """
+    folder = None if folder is None else given("folder", folder)
     if record.path is None or not (files := _files(record)):
         where = record.path or "a record in memory"
         raise RecordError(f"{where}: nothing is kept with it; `privacy-for-free keep` makes it")

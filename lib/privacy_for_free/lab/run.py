@@ -154,6 +154,7 @@ def keep(
 
     Errors are those of `run` with `keep`, and ValueError for a record in memory.
     """
+    folder = None if folder is None else given("folder", folder)
     if record.path is None:
         raise ValueError("record: allowed is one that is on disk, this one is in memory")
     meta = record.meta
@@ -179,11 +180,12 @@ def _folder(
     """Return where a run keeps files, None for nowhere; ValueError where it can keep none."""
     if keep is False or keep is None:
         return None
+    place = None if keep is True else given("keep", keep)
     if experiment.kept is None:
         raise ValueError(f"keep {keep!r}: {experiment.name} hands nothing back that could be kept")
     if store is None:
         raise ValueError(f"keep {keep!r}: allowed with a results_dir, for the digests are in a record")
-    return kept.Folder(store.table, meta, None if keep is True else keep)
+    return kept.Folder(store.table, meta, place)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from privacy_for_free.attacks import evaluation
+from privacy_for_free.core.paths import given
 from privacy_for_free.experiments.membership import EXPERIMENT, attacking
 from privacy_for_free.experiments.membership.design import Design, cells, tasks
 from privacy_for_free.experiments.membership.inputs import Inputs, draw_pool
@@ -62,8 +63,8 @@ def releases(
     RecordError where the record is of other settings or data than these, or the pool is not the one that was
     kept; errors of files are those of `lab.kept.load`.
     """
-    meta = record.meta
-    design = _design(experiment, record)
+    folder = None if folder is None else given("folder", folder)
+    meta, design = record.meta, _design(experiment, record)
     if (found := provenance.data_sha256(dataset)) != meta["data_sha256"]:
         raise RecordError(f"{record.path}: of data {str(meta['data_sha256'])[:12]}, given are {found[:12]}")
     whole, stored = draw_pool(design, dataset, meta["seed"], CPU), kept.load(record, POOL, folder)
