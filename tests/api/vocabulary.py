@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from privacy_for_free import shadows
-from privacy_for_free.attacks import evaluation, image_distance, optimality, tracing
+from privacy_for_free.attacks import evaluation, identification, image_distance, optimality, tracing
 from privacy_for_free.attacks.image_distance.nearest import Release
 from privacy_for_free.condensation import DM, KIP, BankedDM, Problem
 from privacy_for_free.condensation.gan import GAN
@@ -240,9 +240,9 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "Extractors.weights": lambda: (weights(), weights()),
     "linear_tracing.pool": images,
     "linear_tracing.released": lambda: images(2, "start"),
-    "equations.pool": images,
-    "equations.released": lambda: images(2, "start"),
-    "equations.members": lambda: 12,
+    "system.equations.pool": images,
+    "system.equations.released": lambda: images(2, "start"),
+    "system.equations.members": lambda: 12,
     "equations": equations,
     "ridge": lambda: 0.1,
     "ridges": lambda: (0.1, 1.0),
@@ -260,6 +260,15 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "matching_equations.released": lambda: images(2, "start"),
     "matching_equations.label": lambda: 1,
     "matching_equations.members": lambda: 12,
+    "low": lambda: torch.full((1,), 0.1),
+    "high": lambda: torch.full((1,), 0.9),
+    "at_bounds.released": lambda: images(2, "start"),
+    "unclipped.pool": images,
+    "unclipped.released": lambda: images(2, "start"),
+    "unclipped.members": lambda: 12,
+    "solve_clipped.pool": images,
+    "solve_clipped.released": lambda: images(2, "start"),
+    "solve_clipped.members": lambda: 12,
     "choose.shadows": lambda: [(equations(), labels() == 0)],
     # condensation and networks
     "parameters": weights,
@@ -530,15 +539,14 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "tracing_prediction.weights": lambda: rows(),
     "tracing_prediction.images": lambda: rows(),
     "source": lambda: normal(12, D, purpose="source"),
-    "identification.pool": lambda: rows(),
+    "decompose.pool": lambda: rows(),
     "identify.pool": lambda: rows(),
     "identify.released": lambda: rows()[:4].mean(0),
     "identify.members": lambda: 4,
-    "equations.pool": lambda: rows(),
-    "found": lambda: identification.equations(rows()),
+    "found": lambda: identification.decompose(rows()),
     "identify.solve.released": lambda: rows()[:4].mean(0)[None],
     "identify.linear_statistics.released": lambda: rows()[:4].mean(0)[None],
-    "points": lambda: 20,
+    "counting.points": lambda: 20,
     "N": lambda: 24,
     "smallest": lambda: 0.5,
     "tolerance": lambda: 1e-3,
