@@ -202,13 +202,13 @@ def measured_constants(
 ) -> Constants:
     """Measure c and Lambda along the two runs that `shift_path` returned.
 
-    Lambda is the largest spectral norm of the Hessian of L(.; T) at `points` points of each segment from
-    S_t to S'_t, both ends included; c is n times the largest || G(S; T) - G(S; T\\x) || at the ends. Lambda
-    is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
+    Lambda is the largest spectral norm of the Hessian of L(.; T) at `points` (2 to 1,000) points of each
+    segment from S_t to S'_t, both ends included; c is n times the largest || G(S; T) - G(S; T\\x) || at the
+    ends. Lambda is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
     """
     checks.floats(real=real, path=path, other=other)
     _fits(extractor, real=real)
-    validate.whole("points", points, 2)
+    validate.whole("points", points, 2, 1000)
     checks.memory(f"path {tuple(path.shape)}", path[0].numel() ** 2)
     mean, others = targets(extractor, real, index)
     largest = difference = 0.0
