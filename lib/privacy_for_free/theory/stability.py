@@ -204,7 +204,7 @@ def measured_constants(
 
     Lambda is the largest spectral norm of the Hessian of L(.; T) at `points` (2 to 1,000) points of each
     segment from S_t to S'_t, both ends included; c is n times the largest || G(S; T) - G(S; T\\x) || at the
-    ends. Lambda is a maximum over samples, not proved; `SmoothExtractor.proved_constants` are larger, and proved.
+    ends. Lambda is a maximum over samples, not proved; those of `SmoothExtractor.proved_constants` are.
     """
     checks.floats(real=real, path=path, other=other)
     _fits(extractor, real=real)
