@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from privacy_for_free.book import figures
 from privacy_for_free.book.chapters.tracing import (
@@ -12,11 +11,7 @@ from privacy_for_free.book.chapters.tracing import (
     EPS0,
     FPR,
     NO_DATA,
-    NOISE,
-    OTHERS,
     POOL,
-    SHRINKAGE_OF_CONDENSED,
-    STARTED,
     View,
 )
 from privacy_for_free.theory import tracing as theory
@@ -41,7 +36,7 @@ def listed(values: pd.Series | pd.DataFrame, form: str, datasets: Sequence[str],
 
 def numbers(view: View) -> dict[str, object]:
     """Return the numbers of the prose: rates in percent, counts, AUCs, and phrases that list data sets."""
-    return {**_design(view), **_means(view), **_prediction(view), **_both(view), **_condensed(view)}
+    return {**_design(view), **_means(view), **_prediction(view), **_both(view)}
 
 
 def attacked(view: View, attacker: str) -> pd.Series:
@@ -135,87 +130,6 @@ def _both(view: View) -> dict[str, object]:
     }
 
 
-def condensed_rates(view: View, who: str) -> pd.DataFrame:
-    """Return the attacker's with the pool on some members (NOISE, OTHERS, STARTED): one row per data set.
-
-    Columns tpr_least, tpr_most (percent), auc_least, auc_most over sizes and statistics; above, the number of
-    rates whose bootstrap interval lies above the false positive rate, of `count`.
-    """
-    rows = view.strongest[(view.strongest.attacker == POOL) & (view.strongest.who == who)]
-    rows = rows.assign(percent=100 * rows.observed_tpr, above=rows.tpr_bootstrap_low > FPR)
-    return rows.groupby("dataset").agg(
-        tpr_least=("percent", "min"),
-        tpr_most=("percent", "max"),
-        auc_least=("auc", "min"),
-        auc_most=("auc", "max"),
-        above=("above", "sum"),
-        count=("above", "size"),
-    )
-
-
-def mean_rates(view: View) -> pd.DataFrame:
-    """Return least and most of the rate in percent on class means of as many members as were condensed."""
-    rows = view.full[(view.full.attacker == POOL) & view.full.n.isin(view.strongest.n)]
-    return (100 * rows.set_index("dataset").observed_tpr).groupby("dataset").agg(["min", "max"])
-
-
-def _condensed(view: View) -> dict[str, object]:
-    """Return what the attack finds in images condensed with a ConvNet."""
-    noise, others, started = (condensed_rates(view, who) for who in (NOISE, OTHERS, STARTED))
-    means, names = mean_rates(view), view.datasets
-    tpr, auc, above = ["tpr_least", "tpr_most"], ["auc_least", "auc_most"], ["above", "count"]
-    return {
-        "convnet.noise.tpr": listed(noise[tpr], "{:.2f} to {:.2f} %", names, named=True),
-        "convnet.noise.tpr.most": listed(noise.tpr_most, "{:.2f}", names),
-        "convnet.noise.auc": listed(noise[auc], "{:.2f} to {:.2f}", names),
-        "convnet.noise.above": listed(noise[above], "{} of {}", names),
-        "convnet.others.tpr": listed(others[tpr], "{:.2f} to {:.2f} %", names, named=True),
-        "convnet.others.auc": listed(others[auc], "{:.2f} to {:.2f}", names),
-        "convnet.others.above": listed(others[above], "{} of {}", names),
-        "convnet.started.tpr": listed(started[tpr], "{:.0f} to {:.0f} %", names, named=True),
-        "convnet.started.tpr.most": listed(started.tpr_most, "{:.0f}", names),
-        "convnet.steps": int(view.condensed.iterations.max()),
-        "means.tpr": listed(means, "{:.1f} to {:.1f}", names),
-        "means.tpr.most": listed(means["max"], "{:.0f}", names),
-        "guessing.above": guessing_above(),
-        **_from_noise(view),
-    }
-
-
-def guessing_above() -> float:
-    """Return in how many percent of cases an attack that guesses stands above guessing by the bootstrap.
-
-    Of independent pairs the bootstrap of halves and images has three times the variance of the rate, where
-    the rate and its threshold together have two.
-    """
-    return 100 * float(stats.norm.sf(stats.norm.isf(0.025) * np.sqrt(3 / 2)))
-
-
-def _from_noise(view: View) -> dict[str, object]:
-    """Return what counts in releases from noise: images, members, shrinkage; and the most of any attack."""
-    rows = view.strongest
-    rows = rows[(rows.attacker == POOL) & (rows.who == NOISE)]
-    by_m = rows.pivot_table(index=["dataset", "n", "statistic"], columns="m", values="auc")
-    by_n = rows.pivot_table(index=["dataset", "m", "statistic"], columns="n", values="auc")
-    every = view.condensed[view.condensed.init == "noise"]
-    cells = every[(every.calibration == "raw") & (every.attacker == POOL)]
-    cells = cells.pivot(index=["dataset", "n", "m", "statistic"], columns="shrinkage", values="auc")
-    others = cells.drop(columns=SHRINKAGE_OF_CONDENSED).max(axis=1)
-    return {
-        "convnet.noise.more_images.pairs": len(by_m),
-        "convnet.noise.more_images.higher": int((by_m[by_m.columns.max()] > by_m[by_m.columns.min()]).sum()),
-        "convnet.noise.fewer_members.pairs": len(by_n),
-        "convnet.noise.fewer_members.higher": int(
-            (by_n[by_n.columns.min()] > by_n[by_n.columns.max()]).sum()
-        ),
-        "convnet.noise.shrinkage.cells": len(cells),
-        "convnet.noise.shrinkage.best": int((cells[SHRINKAGE_OF_CONDENSED] > others).sum()),
-        "convnet.noise.any.attacks": len(every),
-        "convnet.noise.any.auc": every.auc.max(),
-        "convnet.noise.any.tpr": 100 * every.observed_tpr.max(),
-    }
-
-
 def verdicts(view: View) -> dict[str, object]:
     """Return the margins by which the statements of the chapter hold or fail, in the order of its table."""
     guessed = 100 * FPR
@@ -226,5 +140,4 @@ def verdicts(view: View) -> dict[str, object]:
         "verdict.disjoint": guessed - attacked(view, DISJOINT),
         "verdict.none": 2 * guessed - attacked(view, NO_DATA),
         "verdict.auc": 0.01 - auc_gap(view, "exact"),
-        "verdict.convnet": condensed_rates(view, NOISE).tpr_most - mean_rates(view)["max"],
     }

@@ -70,3 +70,19 @@ def nearest_shares(table: pd.DataFrame, reference: str, init: str, population: s
     rows = rows[rows.method.isin(["dm", "dsa", "kip"])]
     rows = rows[rows.ipc == rows.ipc.max()]
     return rows[rows.iterations == rows.groupby(["method", "metric"]).iterations.transform("max")]
+
+
+def published_loop(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `optimality` on images that the published loop condensed from noise, as they are.
+
+    Fresh extractors and all members in every step, 10 images, no augmentation, the most steps; the attacker
+    knows the architecture only, and takes as many extractors as any. One row for each attack and number of
+    members.
+    """
+    rows = table[table["bank"].isna() & table.batch_real.isna() & (table.init == "noise")]
+    rows = rows[(rows.knowledge == "same_law") & (rows.release == "as_is") & (rows.pixels == "all")]
+    rows = rows[(rows.augmentation == "none") & (rows.schedule == "cosine") & (rows.clamp == 0)]
+    for column, chosen in {"ipc": 10, "width": rows.width.min(), "c": rows.c.min()}.items():
+        rows = rows[rows[column] == chosen]
+    rows = rows[rows.iterations == rows.iterations.max()]
+    return rows[rows.extractors == rows.groupby("n").extractors.transform("max")]
