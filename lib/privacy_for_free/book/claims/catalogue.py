@@ -284,4 +284,27 @@ CLAIMS = (
         chapters=("price_of_a_guarantee",),
         form="z.0f",
     ),
+    Claim(
+        key="B4",
+        text="images that the published loop condenses from noise tell of 100 members who they are, to who "
+        "has the pool and knows the architecture: no network and no secret is needed",
+        experiment="optimality",
+        measure=effects.auc_of_images,
+        effect="AUC of the attack by the equations of stationary images",
+        rule=above(0.5),
+        why="holds where the interval is above 0.5, guessing",
+        chapters=("condensed_images",),
+        form="z.2f",
+    ),
+    Claim(
+        key="B5",
+        text="and of 500",
+        experiment="optimality",
+        measure=effects.auc_of_images_of_more,
+        effect="the same",
+        rule=above(0.5),
+        why="as B4",
+        chapters=("condensed_images",),
+        form="z.2f",
+    ),
 )

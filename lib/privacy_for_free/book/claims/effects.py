@@ -231,6 +231,24 @@ def mean_tpr(table: pd.DataFrame) -> Effect | None:
     return Effect(100 * row.observed_tpr, 100 * row.tpr_bootstrap_low, 100 * row.tpr_bootstrap_high)
 
 
+def auc_of_images(table: pd.DataFrame) -> Effect | None:
+    """Return the AUC of the optimality attack on images that the published loop condensed of 100 members.
+
+    By an attacker with the pool who knows the architecture; the interval is over halves.
+    """
+    return _auc_of_images(table, 100)
+
+
+def auc_of_images_of_more(table: pd.DataFrame) -> Effect | None:
+    """Return the same of 500 members."""
+    return _auc_of_images(table, 500)
+
+
+def _auc_of_images(table: pd.DataFrame, n: int) -> Effect | None:
+    rows = evidence.published_loop(table)
+    return _single(rows[(rows.attack == "optimality") & (rows.n == n)], "auc")
+
+
 def sgd_over_canaries(table: pd.DataFrame) -> Effect | None:
     """Return accuracy of DP-SGD at the smallest epsilon minus that of DM from noise, 1,000 members, points.
 
