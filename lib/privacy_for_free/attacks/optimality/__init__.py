@@ -10,10 +10,12 @@ after Dinur and Nissim (PODS 2003).
     scores = solve(equations(extractors, pool, released, members), ridge=0.01)
 
 `choose` picks the ridge and the like on shadows; `linear_tracing` is the natural attack in the space of
-features, for comparison.
+features, for comparison. `solve_clipped` is for images that were clipped, and `gradient_equations`,
+`kip_equations` and `matching_equations` are for other condensers.
 """
 
 from privacy_for_free.attacks.optimality.choosing import Choice, choose
+from privacy_for_free.attacks.optimality.clipping import at_bounds, solve_clipped, unclipped
 from privacy_for_free.attacks.optimality.extractors import Extractors, linear_tracing
 from privacy_for_free.attacks.optimality.gradients import gradient_equations, kip_equations
 from privacy_for_free.attacks.optimality.matching import matching_equations
@@ -24,6 +26,7 @@ __all__ = [
     "Choice",
     "Equations",
     "Extractors",
+    "at_bounds",
     "choose",
     "equations",
     "gradient_equations",
@@ -32,4 +35,6 @@ __all__ = [
     "matching_equations",
     "solve",
     "solve_all",
+    "solve_clipped",
+    "unclipped",
 ]

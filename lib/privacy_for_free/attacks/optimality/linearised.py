@@ -23,6 +23,11 @@ class Linearised:
         self.weights = extractors.weights_as(r, released)
         self.moved = extractors.transform(r, released.detach())
 
+    @torch.no_grad()
+    def means(self) -> torch.Tensor:
+        """Return phibar(S): features."""
+        return self._means(self.moved)
+
     def _means(self, moved: torch.Tensor) -> torch.Tensor:
         return self.extractors.embed(self.r, self.weights, moved).mean(0)
 
