@@ -30,6 +30,7 @@ COLUMNS: tuple[Column, ...] = (
         "augmentation; mlp or convnet_depth_2, others of another network",
     ),
     Column("extractors", "how many of them"),
+    Column("features", "how many features are taken of each, at random; all of a bank"),
     Column(
         "attack",
         "linear_tracing, in the space of features; or optimality, the equations of stationary images",

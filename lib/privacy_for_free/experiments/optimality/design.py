@@ -35,6 +35,8 @@ class Design:
                 augmentation; "mlp" or "convnet_depth_2", so many of another network. Release: "as_is";
                 "rounded" to 8 bits, but not clipped; "clipped" to the range of real pixels, after the
                 condensation; with "_inside" the attacker takes the equations of the pixels inside only
+    features    that the attacker takes of each extractor that he draws, at random; None for all, which he
+                takes of a bank in any case. Few features of many extractors are better for what they cost
     ridges      that the attack chooses from
     """
 
@@ -47,7 +49,8 @@ class Design:
     init: str = "noise"
     targets: int = 4
     tuned: int = 2
-    attacks: tuple[tuple[str, int, str], ...] = ((SAME_LAW, 30, "as_is"),)
+    attacks: tuple[tuple[str, int, str], ...] = ((SAME_LAW, 100, "as_is"),)
+    features: int | None = 32
     ridges: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ def run(
         extractors = releases.known(knowledge, count, problem, design, attacker)
         columns, released, inside = _released(sets.images[:, 0], name, box)
         known = common | {"knowledge": knowledge, "extractors": len(extractors)} | columns
+        known["features"] = extractors.width
         rows += [known | row for row in attacking.attacked(halves, released, inside, extractors, design)]
     return rows
 

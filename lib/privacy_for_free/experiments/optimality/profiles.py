@@ -10,17 +10,17 @@ from privacy_for_free.nets.augmentation import STRATEGY
 
 PUBLISHED = BankedDM(bank=None, iterations=3000, learning_rate=3.0, width=16, augmentation="")
 SHORT = BankedDM(bank=None, iterations=4, learning_rate=3.0, width=4, augmentation="")
-KNOWN = "attacks=(('bank', 0, 'as_is'), ('same_law', 20, 'as_is'))"
+KNOWN = "attacks=(('bank', 0, 'as_is'), ('same_law', 100, 'as_is'))"
 BASE = (
-    "attacks=(('same_law', 100, 'as_is'), ('same_law', 30, 'as_is'), ('same_law', 10, 'as_is'), "
-    "('convnet_depth_2', 30, 'as_is'), ('mlp', 100, 'as_is'), ('same_law', 30, 'rounded'), "
-    "('same_law', 30, 'clipped'), ('same_law', 30, 'clipped_inside'))"
+    "attacks=(('same_law', 100, 'as_is'), ('same_law', 10, 'as_is'), ('same_law', 30, 'as_is'), "
+    "('same_law', 300, 'as_is'), ('convnet_depth_2', 100, 'as_is'), ('mlp', 100, 'as_is'), "
+    "('same_law', 100, 'rounded'), ('same_law', 100, 'clipped'), ('same_law', 100, 'clipped_inside'))"
 )
 POST = (
     "attacks=(('bank', 0, 'as_is'), ('same_law', 20, 'as_is'), ('bank', 0, 'clipped'), "
     "('bank', 0, 'clipped_inside'), ('bank', 0, 'rounded'))"
 )
-CLAMPED = "dm.clamp=True; attacks=(('same_law', 30, 'as_is'), ('same_law', 30, 'as_is_inside'))"
+CLAMPED = "dm.clamp=True; attacks=(('same_law', 100, 'as_is'), ('same_law', 100, 'as_is_inside'))"
 BANK = f"dm.bank=20; dm.iterations=1000; {KNOWN}"
 OF_BANK = f"dm.bank=20; dm.iterations=800; dm.augmentation={STRATEGY}"
 
@@ -55,10 +55,9 @@ PROFILES = {
             BANK,
             f"n=1000; {BANK}",
             "n=250",
-            "classes=(8,)",
-            "dm.width=32",
             "ipc=50",
             "n=500",
+            "dm.width=32",
         ),
         cifar10_cells=(
             f"n=500; dm.width=32; {OF_BANK}; {POST}",

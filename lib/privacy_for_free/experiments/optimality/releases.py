@@ -75,4 +75,5 @@ def known(knowledge: str, count: int, problem: Problem, design: Design, seed: in
         network = networks.build("mlp", shape, problem.classes, 8 * width)
     elif knowledge != SAME_LAW:
         network = networks.ConvNet(*shape[:2], problem.classes, width, depth=2, activation="gelu")
-    return optimality.Extractors.draw(network, count, seed, design.dm.augmentation, device=device)
+    features = None if design.features is None else min(design.features, network.feature_dim)
+    return optimality.Extractors.draw(network, count, seed, design.dm.augmentation, features, device)
