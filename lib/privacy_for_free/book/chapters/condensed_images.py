@@ -109,7 +109,7 @@ def changes(row: pd.Series, base: pd.Series) -> str:
             said.append(form.format(value))
     if row.knowledge != base.knowledge:
         said.append(KNOWLEDGE[row.knowledge])
-    return ", ".join(said) or "published loop"
+    return ", ".join(said).replace("1 images", "1 image") or "published loop"
 
 
 def cells(view: View, dataset: str) -> pd.DataFrame:

@@ -3,11 +3,22 @@
 import pandas as pd
 
 from privacy_for_free.book import figures
+from privacy_for_free.book.chapters import tracing, tracing_condensed
 from privacy_for_free.book.chapters.condensed_images import VARIED, View
 from privacy_for_free.stats.intervals import Interval
 
+THROUGH_MEANS = (  # what the prose says of attacks through means
+    *("convnet.started.tpr", "convnet.noise.tpr", "means.tpr", "convnet.noise.any.attacks"),
+    "convnet.noise.any.auc",
+)
 MISSING = "(not recorded)"
 ATTACKER = ("extractors", "release", "pixels")  # columns that are not the condenser's
+
+
+def through_means(means: tracing.View) -> dict[str, object]:
+    """Return the numbers of attacks through means that the prose has, from the record of `tracing`."""
+    found = tracing_condensed.numbers(means)
+    return {key: found[key] for key in THROUGH_MEANS}
 
 
 def find(view: View, dataset: str, attack: str = "optimality", **wanted: object) -> pd.Series | None:
