@@ -17,7 +17,7 @@ BASE = (
     "('same_law', 100, 'rounded'), ('same_law', 100, 'clipped'), ('same_law', 100, 'clipped_inside'))"
 )
 POST = (
-    "attacks=(('bank', 0, 'as_is'), ('same_law', 20, 'as_is'), ('bank', 0, 'clipped'), "
+    "attacks=(('bank', 0, 'as_is'), ('same_law', 50, 'as_is'), ('bank', 0, 'clipped'), "
     "('bank', 0, 'clipped_inside'), ('bank', 0, 'rounded'))"
 )
 CLAMPED = "dm.clamp=True; attacks=(('same_law', 100, 'as_is'), ('same_law', 100, 'as_is_inside'))"
@@ -41,8 +41,8 @@ PROFILES = {
     ),
     "laptop": Design(
         cells=(
-            BASE,
             f"dm.bank=10; dm.iterations=1000; {KNOWN}",
+            BASE,
             f"n=500; {BANK}",
             "dm.iterations=600",
             "dm.iterations=150",
