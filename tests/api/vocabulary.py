@@ -262,6 +262,9 @@ VOCABULARY: dict[str, Callable[[], object]] = {
     "matching_equations.members": lambda: 12,
     "low": lambda: torch.full((1,), 0.1),
     "high": lambda: torch.full((1,), 0.9),
+    "clipping.extractors": lambda: optimality.Extractors.draw(
+        networks.build("mlp", (1, SIDE, SIDE), CLASSES, 4), 1, 0
+    ),
     "at_bounds.released": lambda: images(2, "start"),
     "unclipped.pool": images,
     "unclipped.released": lambda: images(2, "start"),
