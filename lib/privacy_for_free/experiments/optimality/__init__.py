@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
         "The ridge, and whether to whiten and to keep solutions in the box, are chosen on `tuned` halves and "
         "used on `targets` others of the same pool."
     ),
-    chapter="tracing",
+    chapter="condensed_images",
     datasets=("fashion_mnist", "cifar10"),
     design=Design,
     profiles=PROFILES,
