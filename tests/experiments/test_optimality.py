@@ -103,8 +103,18 @@ def test_every_cell_of_the_profiles_is_one(name, data):
         own = varied(design, cell)
         assert own.targets >= 4
         assert own.tuned >= 2
-    reduced = settings.change(design, EXPERIMENT.reduced)
-    assert {task.cell for task in tasks(reduced, large)} == set(cells)
+
+
+def test_the_reduced_design_has_every_attacker_and_release():
+    laptop = EXPERIMENT.profiles["laptop"]
+    reduced = settings.change(laptop, EXPERIMENT.reduced)
+    assert len(tasks(reduced, dataset())) == len(reduced.cells)
+    used = [
+        {(who, what) for cell in cells for who, _, what in varied(design, cell).attacks}
+        for design, cells in ((laptop, laptop.cells + laptop.cifar10_cells), (reduced, reduced.cells))
+    ]
+    for place in (0, 1):
+        assert {pair[place] for pair in used[0]} == {pair[place] for pair in used[1]}
 
 
 def test_rows_fit_the_columns_and_the_cells(whole):

@@ -95,8 +95,19 @@ PROFILES = {
     ),
 }  # fmt: skip
 
+WAYS = (  # the attackers, releases and condensers of the cells of `laptop`
+    "attacks=(('same_law', 2, 'as_is'), ('convnet_depth_2', 2, 'rounded'), ('mlp', 2, 'clipped_inside'))",
+    "dm.bank=3; attacks=(('bank', 0, 'as_is'), ('bank', 0, 'clipped'))",
+    f"dm.clamp=True; ipc=1; dm.augmentation={STRATEGY}; attacks=(('same_law', 2, 'as_is_inside'),)",
+    "dm.batch_real=8; dm.schedule=constant; init=real",
+)
 REDUCED = {
+    "cells": WAYS,
+    "cifar10_cells": WAYS,
     "n": 20,
-    "dm.iterations": 2,
+    "ipc": 2,
+    "dm.iterations": 3,
     "dm.width": 4,
+    "attacks": (("same_law", 2, "as_is"),),
+    "ridges": (0.01, 1.0),
 }
