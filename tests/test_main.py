@@ -179,6 +179,10 @@ def test_k7_a_folder_on_the_command_line_is_a_path_in_any_home(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("privacy_for_free.__main__.run", lambda *_, **given: seen.append(given) or RECORD)
     monkeypatch.setattr("privacy_for_free.__main__.data.load", lambda name, root: seen.append(root))
+    for name in ("read", "keep"):
+        monkeypatch.setattr(
+            f"privacy_for_free.__main__.{name}", lambda *given, **_: seen.append(given) or RECORD
+        )
     monkeypatch.setattr(
         "privacy_for_free.__main__.attesting.attest_records",
         lambda *given, **more: seen.append([*given, *more.values()]) or [],
@@ -188,16 +192,55 @@ def test_k7_a_folder_on_the_command_line_is_a_path_in_any_home(
     assert "~" not in str(seen)
 
 
-RECORD = SimpleNamespace(path="there", provenance=lambda: "made up")
+META = {"experiment": "linear_dm", "dataset": "fashion_mnist_mini", "profile": "laptop"}
+RECORD = SimpleNamespace(path=Path("there"), meta=META, provenance=lambda: "made up")
 
 
 def test_the_options_that_are_folders_are_found():
     assert {tuple(command[::2]) for command, _ in folders()} == {
         ("run", "--data-root"),
         ("run", "--results-dir"),
+        ("run", "--keep-dir"),
+        ("keep", "--data-root"),
+        ("keep", "--results-dir"),
+        ("keep", "--keep-dir"),
         ("attest", "--data-root"),
         ("attest", "--results-dir"),
     }
+
+
+def test_files_are_kept_and_made_again(tmp_path, linear, monkeypatch, capsys):
+    def run(*given, keep):
+        keep("numbers", values=torch.arange(3))
+        return [dict.fromkeys(LINEAR.column_names, 0.5)]
+
+    monkeypatch.setattr(provenance, "definitions_of", lambda roots: {"made:up": "0"})
+    linear(run=run, kept=lambda *_: {"numbers/values": ("int64", (3,))})
+    options = ["--results-dir", str(tmp_path), "--profile", "smoke"]
+    assert main(["keep", "linear_dm", *options]) == 2
+    says = "linear_dm/fashion_mnist_mini-smoke.csv: no complete record; `run linear_dm --keep` makes one\n"
+    assert capsys.readouterr().err.endswith(says)
+    assert main(["run", "linear_dm", *options, "--keep"]) == 0
+    path = tmp_path / "linear_dm" / "kept" / "fashion_mnist_mini-smoke" / "numbers" / "values.npy"
+    data = path.read_bytes()
+    path.unlink()
+    capsys.readouterr()
+    assert main(["keep", "linear_dm", *options]) == 0
+    assert (
+        capsys.readouterr().out == f"{path.parents[1]}\n   0.0 MB  numbers: values\n   0.0 MB  in 1 files\n"
+    )
+    assert path.read_bytes() == data
+    assert main(["keep", "linear_dm", *options, "--keep-dir", str(tmp_path / "large")]) == 0
+    large = tmp_path / "large" / "linear_dm" / "fashion_mnist_mini-smoke" / "numbers" / "values.npy"
+    assert large.read_bytes() == data
+
+
+def test_sizes_are_said_without_a_record(tmp_path, capsys):
+    assert main(["keep", "membership", "--profile", "smoke", "--results-dir", str(tmp_path), "--sizes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "   0.0 MB  pool: indices, labels, membership"
+    assert lines[-1] == "   4.3 MB  in 66 files"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["linear_dm", "all"])

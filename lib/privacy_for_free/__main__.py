@@ -102,7 +102,7 @@ def _add_run(commands: Subparsers) -> None:
         help="keep what other attacks need, beside the record, if the experiment hands it back: sets, what "
         "networks say of the pool, its halves (`keep --sizes` says how large)",
     )
-    _add_keep_in(making)
+    _add_keep_dir(making)
     _add_cluster(making)
     making.set_defaults(work=_run)
 
@@ -114,9 +114,9 @@ def _add_cluster(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, help="of cluster local (default: one per core)")
 
 
-def _add_keep_in(command: argparse.ArgumentParser) -> None:
+def _add_keep_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--keep-in", metavar="FOLDER", help="keep it in this folder (default: kept/ beside the record)"
+        "--keep-dir", metavar="FOLDER", help="keep it in this folder (default: kept/ beside the record)"
     )
 
 
@@ -136,7 +136,7 @@ def _add_keep(commands: Subparsers) -> None:
     command.add_argument(
         "--sizes", action="store_true", help="say how large the files of a profile are, only"
     )
-    _add_keep_in(command)
+    _add_keep_dir(command)
     _add_cluster(command)
     command.set_defaults(work=_keep, device="auto")
 
@@ -188,7 +188,7 @@ def _attest(chosen: argparse.Namespace) -> list[str]:
 
 def _keep(chosen: argparse.Namespace) -> list[str]:
     experiment, root = experiments.get(chosen.experiment), _data_root(chosen)
-    folder = None if chosen.keep_in is None else given("--keep-in", chosen.keep_in)
+    folder = None if chosen.keep_dir is None else given("--keep-dir", chosen.keep_dir)
     results_dir = given("--results-dir", chosen.results_dir)
     data.check_name(chosen.dataset)
     if chosen.sizes:
@@ -244,7 +244,7 @@ def _run(chosen: argparse.Namespace) -> list[str]:
     chosen.data_root = _data_root(chosen)
     _check_names(chosen)
     chosen.results_dir = _results_dir(chosen)
-    chosen.keep = chosen.keep if chosen.keep_in is None else given("--keep-in", chosen.keep_in)
+    chosen.keep = chosen.keep if chosen.keep_dir is None else given("--keep-dir", chosen.keep_dir)
     changes = _changes(chosen)
     with ExitStack() as stack:
         workers = _workers(chosen, stack)
@@ -265,7 +265,7 @@ def _check_names(chosen: argparse.Namespace) -> None:
     if chosen.experiment == ALL:
         if chosen.restart:
             raise ValueError("--restart with all: name the experiment whose record is to be made anew")
-        if chosen.keep or chosen.keep_in:
+        if chosen.keep or chosen.keep_dir:
             raise ValueError("--keep with all: name the experiment that is to keep files")
         if chosen.set or chosen.name:
             raise ValueError("--set and --as with all: name the experiment whose settings are to be changed")

@@ -89,18 +89,15 @@ def table(forms: Mapping[str, Shape]) -> str:
     """Return the sizes of files in words: a line for each group, and one for all.
 
     >>> print(table({"pool/labels": ("int64", (1000,)), "dm/logits": ("float16", (64, 1000, 1, 10))}))
-       0.0 MB  pool: labels int64 1000
-       1.3 MB  dm: logits float16 64 x 1000 x 1 x 10
+       0.0 MB  pool: labels
+       1.3 MB  dm: logits
        1.3 MB  in 2 files
     """
     found: dict[str, dict[str, Shape]] = {}
     for name, form in forms.items():
         group, _, own = name.partition("/")
         found.setdefault(group, {})[own] = form
-    lines = []
-    for group, own in found.items():
-        words = (f"{name} {dtype} {' x '.join(map(str, shape))}" for name, (dtype, shape) in own.items())
-        lines.append(f"{size(own) / 1e6:6.1f} MB  {group}: {', '.join(words)}")
+    lines = [f"{size(own) / 1e6:6.1f} MB  {group}: {', '.join(own)}" for group, own in found.items()]
     return "\n".join([*lines, f"{size(forms) / 1e6:6.1f} MB  in {len(forms)} files"])
 
 
