@@ -23,7 +23,8 @@ from privacy_for_free.core.entrance import MASK, entrance
 
 MEMORY = 4 * 2**30  # bytes that equations and their solution may take
 FORMS = ("auto", "dense", "matrix_free")
-PASSES = 150  # products from either side that a solution takes without the matrix, about
+PASSES = 220  # products from either side that a solution takes without the matrix, at most
+SLOWER = 8  # times that an operation of a network takes what one of a matrix product does, on a CPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +130,12 @@ def equations(
 def costs(
     extractors: Extractors, pool: torch.Tensor, released: torch.Tensor, rows: int
 ) -> dict[str, tuple[float, float]]:
-    """Return operations and bytes of both forms, their solution included, by counting."""
+    """Return operations, those of networks weighed, and bytes of both forms, their solution included."""
     N, m, R, D = len(pool), len(released), len(extractors), extractors.width
-    image = 2 * m * getattr(extractors.network, "operations", 0)
+    image = SLOWER * m * getattr(extractors.network, "operations", 0)  # a pass of the released images
     small, size = min(N, rows), pool.element_size()
     dense = R * (min(D, N) * image + 2 * rows * min(D, N) * N) + 2 * small * N * rows + 10 * small**3
-    free = PASSES * R * (4 * image + 4 * N * D)
+    free = PASSES * R * (6 * image + 4 * N * D)
     return {
         "dense": (dense, size * (rows * N + R * rows + min(D, N) * (rows + N)) + 8 * 4 * small**2),
         "matrix_free": (free, size * R * (N * D + rows) + 8 * PASSES * (N + rows)),
