@@ -21,6 +21,7 @@ INNER = {
     "attacks.identification.solvers.leverage": PART,
     "attacks.identification.solvers.message_passing": PART,
     "attacks.identification.solvers.misfit": PART,
+    "attacks.identification.solvers.odds": PART,
     "attacks.identification.solvers.highest": PART,
     "attacks.image_distance.lpips.framed": PART,
     "attacks.image_distance.metrics.checked": CHECK,

@@ -16,7 +16,6 @@ the same, so it is at most `worst` for any n.
 
 import math
 
-import numpy as np
 import torch
 from scipy import stats
 
@@ -84,7 +83,7 @@ def largest_error(n: int, smallest: float, d: int, tolerance: float) -> float:
     validate.whole("d", d, 1, MOST)
     validate.positive("smallest", smallest)
     validate.not_negative("tolerance", tolerance)
-    return float(np.float64(n) * math.sqrt(d) * tolerance / smallest)
+    return n * math.sqrt(d) * tolerance / smallest
 
 
 @entrance

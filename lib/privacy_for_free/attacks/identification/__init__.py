@@ -12,7 +12,7 @@ statistic T of `attacks.tracing` makes of the same equations.
 """
 
 from privacy_for_free.attacks.identification.equations import Equations, decompose
-from privacy_for_free.attacks.identification.identify import (
+from privacy_for_free.attacks.identification.naming import (
     METHODS,
     Identification,
     Statistics,

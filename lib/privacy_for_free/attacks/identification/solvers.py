@@ -23,11 +23,13 @@ STEPS = 500  # of the method of multipliers
 PRIOR = 0.5  # precision of the prior of the bounded ridge, over 1 / (n/N (1 - n/N))
 ROUNDS, DAMPING = 300, 0.3  # of message passing
 TRUSTED = (1e-3, 100.0)  # least and largest precision of what is handed on
+STILL = 1e-5  # change of all weights in a round at which they stay where they are
 SETTLED = 1e-5  # mean variance of weights that are as good as 0 and 1
 LEAST_LEFT = 1e-9  # of 1 - h
 LEAST_VARIANCE = 1e-12  # of a right-hand side and of a weight
 PROGRAM_BYTES = 200  # of HiGHS for each number in its matrix, about
 MOST_BYTES = 4 * 2**30
+QUICK = 2**21  # numbers in a matrix that HiGHS takes seconds for
 
 
 def least_squares(found: Equations, released: torch.Tensor, members: int) -> torch.Tensor:
@@ -105,17 +107,25 @@ def bounded_ridge(
         start = (prior * share + pull * (inside - owed)) / (prior + pull)
         start += share - start.mean(0)
         pressed = start + found.left @ (gain * (sides - found.left.mT @ start)) + owed
-        inside = pressed.clamp(0, 1)
+        before, inside = inside, pressed.clamp(0, 1)
         owed = pressed - inside
+        if bool((inside - before).abs().max() < STILL):
+            break
     return pressed
 
 
 def calibrated(
     found: Equations, weights: torch.Tensor, members: int, variances: torch.Tensor
 ) -> torch.Tensor:
-    """Return weights less n/N, over 1 - h, N x K: one threshold then serves images near and far."""
+    """Return `odds` over 1 - h, N x K: one threshold then serves images near and far."""
+    left = (1 - leverage(found, members, variances)).clamp_min(LEAST_LEFT)
+    return odds(found, weights, members) / left[:, None]
+
+
+def odds(found: Equations, weights: torch.Tensor, members: int) -> torch.Tensor:
+    """Return weights less n/N, over n/N (1 - n/N): log odds to first order, so that methods compare."""
     share = members / found.images
-    return (weights - share) / (1 - leverage(found, members, variances)).clamp_min(LEAST_LEFT)[:, None]
+    return (weights - share) / (share * (1 - share))
 
 
 def leverage(found: Equations, members: int, variances: torch.Tensor) -> torch.Tensor:
@@ -132,7 +142,7 @@ def message_passing(
 
     Two estimates take turns, each handing on what it adds: the Gaussian one of the equations, whose errors
     have these variances, r, and the exact one of numbers that are 0 or 1. A release is left alone once its
-    weights are as good as 0 and 1.
+    weights are as good as 0 and 1, or stay where they are.
     """
     N, r = found.left.shape
     share = members / N
@@ -141,6 +151,7 @@ def message_passing(
     given = torch.full((N, sides.shape[1]), share, dtype=torch.float64)
     trust = torch.full((1, sides.shape[1]), 1 / (share * (1 - share)), dtype=torch.float64)
     told = added = None
+    before = given
     scores, left = torch.empty_like(given), torch.arange(sides.shape[1])
     for _ in range(ROUNDS):
         start = given + share - given.mean(0)
@@ -150,16 +161,18 @@ def message_passing(
         handed = linear + trust / new * (linear - given)
         told = handed if told is None else torch.lerp(told, handed, DAMPING)
         added = new if added is None else torch.lerp(added, new, DAMPING)
-        scores[:, left] = odds = added * (told - 0.5) + math.log(share / (1 - share))
-        binary = odds.sigmoid()
+        scores[:, left] = likely = added * (told - 0.5) + math.log(share / (1 - share))
+        binary = likely.sigmoid()
         spread = (binary * (1 - binary)).mean(0, keepdim=True)
         new = (1 / spread.clamp_min(LEAST_VARIANCE) - added).clamp(*TRUSTED)
         given = torch.lerp(given, binary + added / new * (binary - told), DAMPING)
         trust = torch.lerp(trust, new, DAMPING)
-        if bool((going := spread[0] > SETTLED).all()):
+        going = (spread[0] > SETTLED) & ((binary - before).abs().amax(0) > STILL)
+        before = binary
+        if bool(going.all()):
             continue
         left, sides, given, trust = left[going], sides[:, going], given[:, going], trust[:, going]
-        told, added = told[:, going], added[:, going]
+        told, added, before = told[:, going], added[:, going], before[:, going]
         if len(left) == 0:
             break
     return scores

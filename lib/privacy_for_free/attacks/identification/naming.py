@@ -25,7 +25,7 @@ class Identification:
     """Who is a member of one release.
 
     weights   float64, N, 0 to 1: how likely each image is in; exact where the equations have one solution
-    scores    float64, N: what to order images by. They part weights that are all but 0 or 1, and those of
+    scores    float64, N: about log odds. They part weights that are all but 0 or 1, and those of
               bounded ridge are divided by what is open of an image (1 - h), so that one threshold serves all
     chosen    bool, N: the n of the highest scores
     decided   bool, N: those whose answer, in or out, is proved to be the only one that the release allows,
@@ -65,7 +65,8 @@ def identify(
     tolerance   the most that a number of the release is off: half a step of its rounding
     noise       standard deviation of Gaussian noise on each number of the release
     method      "auto": least squares where the equations have one solution, and errors leave no doubt of it;
-                the linear program where they have one within 0 to 1 with a chance of a half or more; else
+                the linear program where they have one within 0 to 1 with a chance of a half or more, and up
+                to 1,000 images make it quick; else
                 message passing where its n likeliest explain the release, bounded ridge where they do not
     time_limit  seconds for the linear program, above 0; infinity for none
 
@@ -123,7 +124,7 @@ def linear_statistics(
     linear, h = (weights - share) / share, solvers.leverage(found, members, variances)
     calibrated = solvers.calibrated(found, weights, members, variances)
     q = (found.images - 1) * h
-    return Statistics(linear, linear - q[:, None] / (2 * members), calibrated / share)
+    return Statistics(linear, linear - q[:, None] / (2 * members), calibrated * (1 - share))
 
 
 def _check(N: int, members: int, tolerance: float, noise: float, method: str, time_limit: float) -> None:
@@ -173,7 +174,8 @@ def _solved(
         return
     way, scores, weights = [method] * len(released), None, None
     if method == LEAST_SQUARES:
-        scores = weights = solvers.least_squares(found, released, members)
+        weights = solvers.least_squares(found, released, members)
+        scores = solvers.odds(found, weights, members)
     if method == MESSAGE_PASSING:
         scores = solvers.message_passing(found, released, members, variances)
         weights = scores.sigmoid()
@@ -197,8 +199,8 @@ def _chosen(found: Equations, released: torch.Tensor, members: int, tolerance: f
     if found.complete and float(found.spread(members, tolerance, noise).max()) <= EXACT:
         return LEAST_SQUARES
     usable = int((found.bounds(released, members, tolerance) < USABLE).sum())
-    size = solvers.program_bytes(found)
-    if noise == 0 and usable > 0 and inseparable(found.images, usable) < 0.5 and size <= solvers.MOST_BYTES:
+    quick = found.images * (found.rank + 1) <= solvers.QUICK
+    if noise == 0 and quick and usable > 0 and inseparable(found.images, usable) < 0.5:
         return LINEAR_PROGRAM
     return EITHER
 
@@ -208,16 +210,16 @@ def _by_program(
 ) -> Identification:
     said = ""
     try:
-        scores = solvers.linear_program(found, one, members, tolerance, time_limit)
-        if scores is None:
+        weights = solvers.linear_program(found, one, members, tolerance, time_limit)
+        if weights is None:
             said = (
                 "no weights between 0 and 1 give the release to the tolerance: not a mean of these images; "
             )
     except solvers.OutOfTimeError:
-        scores, said = None, f"time limit of {time_limit:g} s reached; "
-    if scores is None:  # the statistic T is what there is
-        scores = solvers.least_squares(found, one[None], members)[:, 0]
-    weights = scores.clamp(0, 1)
+        weights, said = None, f"time limit of {time_limit:g} s reached; "
+    if weights is None:  # the statistic T is what there is
+        weights = solvers.least_squares(found, one[None], members)[:, 0]
+    scores, weights = solvers.odds(found, weights, members), weights.clamp(0, 1)
     return _judged(found, one, members, tolerance, 0.0, LINEAR_PROGRAM, weights, scores, said)
 
 
