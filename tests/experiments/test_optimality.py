@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from privacy_for_free.attacks import optimality
 from privacy_for_free.condensation.dm_bank import BankedDM
 from privacy_for_free.core.randomness import generator
 from privacy_for_free.experiments.optimality import EXPERIMENT, attacking, releases
@@ -175,6 +176,32 @@ def test_what_is_done_to_a_release():
     assert (rounded * 127.5 - (rounded * 127.5).round()).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("knowledge", ["bank", "same_law"])
+def test_the_pool_passes_each_extractor_once_and_scores_are_the_same(knowledge, monkeypatch):
+    design = varied(SMALL, "dm.bank=2")
+    halves = releases.draw(dataset().train_images, design, 0)
+    problem = releases.problem_of(halves, design, 0)
+    extractors = releases.known(knowledge, 2, problem, design, 0, halves.images)
+    plain = optimality.Extractors(
+        extractors.network, extractors.weights, extractors.transforms, extractors.chosen
+    )
+    released = torch.randn((2, 3, 1, 8, 8), generator=generator(0, "released"))
+    expected = [
+        optimality.solve(optimality.equations(plain, halves.images, one, 10), 0.1) for one in released
+    ]
+    passed, features = [], optimality.Extractors.features
+
+    def counting(self, r, images):
+        passed.append(len(images))
+        return features(self, r, images)
+
+    monkeypatch.setattr(optimality.Extractors, "features", counting)
+    for one, scores in zip(released, expected, strict=True):
+        found = optimality.solve(optimality.equations(extractors, halves.images, one, 10), 0.1)
+        assert torch.equal(found, scores)
+    assert sorted(passed) == [3, 3, 3, 3, 20, 20]  # two releases and the pool, through two extractors each
+
+
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_the_attack_finds_members_of_a_stationary_release_and_nobody_elses(shuffled):
     """A known bank of linear extractors, 64 pixels and 16 candidates: all members, and chance for others."""
@@ -193,7 +220,7 @@ def test_the_attack_finds_members_of_a_stationary_release_and_nobody_elses(shuff
     halves = releases.draw(dataset().train_images, design, 0)
     problem = releases.problem_of(halves, design, 0)
     sets = releases.condensed(problem, design, None, False)
-    extractors = releases.known("bank", 0, problem, design, 0)
+    extractors = releases.known("bank", 0, problem, design, 0, halves.images)
     if shuffled:
         halves = halves._replace(membership=halves.membership.roll(3, 0))
     found = list(attacking.attacked(halves, sets.images[:, 0], None, extractors, design))[1]

@@ -27,9 +27,10 @@ def attacked(
     """
     membership = halves.membership
     began = time.monotonic()
-    scores = [optimality.linear_tracing(extractors, halves.images, images) for images in released]
     if inside is None:
-        row = {"attack": "linear_tracing"} | rates(scores[: design.targets], membership)
+        targets = released[: design.targets]
+        scores = [optimality.linear_tracing(extractors, halves.images, images) for images in targets]
+        row = {"attack": "linear_tracing"} | rates(scores, membership)
         yield row | {"attack_seconds": time.monotonic() - began}
     began = time.monotonic()
     # Whitened or not, boxed or not, one row of scores for each ridge: of the halves to choose by, ...

@@ -46,7 +46,7 @@ def run(
     box, rows = releases.box_of(train), []
     for knowledge, count, name in design.attacks:
         attacker = derived_seed(seed, "attacker", knowledge)
-        extractors = releases.known(knowledge, count, problem, design, attacker)
+        extractors = releases.known(knowledge, count, problem, design, attacker, halves.images)
         columns, released, inside = _released(sets.images[:, 0], name, box)
         known = common | {"knowledge": knowledge, "extractors": len(extractors)} | columns
         known["features"] = extractors.width

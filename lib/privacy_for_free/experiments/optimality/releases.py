@@ -21,6 +21,19 @@ class Halves(NamedTuple):
     membership: torch.Tensor
 
 
+class Remembering(optimality.Extractors):
+    """Extractors through which the pool passes once, for all releases: R x N x features numbers are kept."""
+
+    def features(self, r: int, images: torch.Tensor) -> torch.Tensor:
+        """Return extractor r's features of images: B x features, their dtype; the caller may write on it."""
+        pool, kept = self.__dict__["kept"]
+        if images.data_ptr() != pool.data_ptr() or images.shape != pool.shape:
+            return super().features(r, images)
+        if r not in kept:
+            kept[r] = super().features(r, images)
+        return kept[r].clone()
+
+
 def draw(images: torch.Tensor, design: Design, seed: int) -> Halves:
     """Draw a pool of 2n of a class's images and, independently, random halves of it, the tuned ones last."""
     order = torch.randperm(len(images), generator=generator(seed, "optimality pool"))[: 2 * design.n]
@@ -65,15 +78,25 @@ def box_of(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return images.amin((0, 2, 3))[:, None, None], images.amax((0, 2, 3))[:, None, None]
 
 
-def known(knowledge: str, count: int, problem: Problem, design: Design, seed: int) -> optimality.Extractors:
-    """Return the extractors of an attacker, on the device of the problem's images."""
+def known(
+    knowledge: str, count: int, problem: Problem, design: Design, seed: int, pool: torch.Tensor
+) -> Remembering:
+    """Return the extractors of an attacker of the pool's images, the very tensor, on its device."""
     shape, width, device = tuple(problem.images.shape[1:]), design.dm.width, problem.images.device
     network = networks.build(design.dm.extractor, shape, problem.classes, width)
     if knowledge == BANK:
-        return optimality.Extractors(network, *bank_of(problem, design.dm))
+        found = optimality.Extractors(network, *bank_of(problem, design.dm))
+        return _remembering(found, pool)
     if knowledge == "mlp":
         network = networks.build("mlp", shape, problem.classes, 8 * width)
     elif knowledge != SAME_LAW:
         network = networks.ConvNet(*shape[:2], problem.classes, width, depth=2, activation="gelu")
     features = None if design.features is None else min(design.features, network.feature_dim)
-    return optimality.Extractors.draw(network, count, seed, design.dm.augmentation, features, device)
+    found = optimality.Extractors.draw(network, count, seed, design.dm.augmentation, features, device)
+    return _remembering(found, pool)
+
+
+def _remembering(extractors: optimality.Extractors, pool: torch.Tensor) -> Remembering:
+    found = Remembering(extractors.network, extractors.weights, extractors.transforms, extractors.chosen)
+    found.__dict__["kept"] = (pool, {})
+    return found
