@@ -9,6 +9,11 @@ after Dinur and Nissim (PODS 2003).
     extractors = Extractors.draw(network, 100, seed)
     scores = solve(equations(extractors, pool, released, members), ridge=0.01)
 
+Time and memory, measured on one thread: for 6,000 candidates, 30 images of 28 x 28 pixels and a ConvNet of
+width 16, 5 s per extractor, and 75 s for all ridges by the matrix; 2.1 GiB. What takes more than
+`system.MEMORY` is refused with a sentence. The error of the equations falls with the number of extractors as
+1/sqrt(R), and is for a long time most of what is left: more extractors help before anything else does.
+
 `choose` picks the ridge and the like on shadows; `linear_tracing` is the natural attack in the space of
 features, for comparison. `solve_clipped` is for images that were clipped, and `gradient_equations`,
 `kip_equations` and `matching_equations` are for other condensers.
