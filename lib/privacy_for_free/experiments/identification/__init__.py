@@ -33,5 +33,5 @@ EXPERIMENT = Experiment(
         "mus": (3.0, 300.0),
     },
     kind=kind,
-    order=7,
+    order=13,
 )
