@@ -48,3 +48,14 @@ def test_images_that_were_not_clipped_stay():
 def test_bounds_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match=r"^low \[1.0\]: allowed are numbers below high, \[0.0\]"):
         clipping.at_bounds(material.images(1, "S"), torch.ones(1), torch.zeros(1))
+
+
+def test_images_with_no_pixel_inside_are_refused():
+    extractors, pool, _, released = material.planted()
+    low, high = torch.zeros(1), torch.full((1,), 1e-6)
+    with pytest.raises(
+        ValueError, match=r"^released: all pixels are at bounds; allowed are images with some"
+    ):
+        clipping.solve_clipped(extractors, pool, released, 6, low, high, 0.1)
+    with pytest.raises(ValueError, match=r"^rounds 101: allowed are whole numbers from 0 to 100"):
+        clipping.solve_clipped(extractors, pool, released, 6, low, high, 0.1, rounds=101)

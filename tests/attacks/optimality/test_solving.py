@@ -142,6 +142,15 @@ def test_equations_that_say_nothing_leave_the_prior():
             torch.testing.assert_close(scores, torch.full((20,), 0.5, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("box", [False, True])
+def test_extreme_ridges_give_numbers(form, box):
+    made = system(30, 20, form)
+    tiny, huge = optimality.solve_all(made, (5e-324, 1.7e308), box=box)
+    assert bool(tiny.isfinite().all())
+    torch.testing.assert_close(huge, torch.full((20,), 0.5, dtype=torch.float64))
+
+
 def test_ridges_are_above_0():
     with pytest.raises(ValueError, match=r"^ridge 0.0: allowed are finite numbers above 0"):
         optimality.solve(system(8, 20), 0.0)

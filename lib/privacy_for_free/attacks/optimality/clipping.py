@@ -18,6 +18,7 @@ from privacy_for_free.attacks.optimality.system import equations
 from privacy_for_free.core import devices, validate
 from privacy_for_free.core.entrance import entrance
 
+MOST_ROUNDS = 100
 STEPS = 40  # of L-BFGS-B over the clipped pixels
 
 
@@ -110,8 +111,10 @@ def solve_clipped(
 
     Other arguments are those of `unclipped` and `solve`. ValueError where all pixels are at bounds.
     """
-    validate.whole("rounds", rounds)
+    validate.whole("rounds", rounds, 0, MOST_ROUNDS)
     inside = ~at_bounds(released, low, high)
+    if not bool(inside.any()):
+        raise ValueError("released: all pixels are at bounds; allowed are images with some inside of them")
     b, images = None, released
     for turn in range(max(1, rounds)):
         if rounds:

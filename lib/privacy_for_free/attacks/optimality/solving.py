@@ -14,6 +14,7 @@ from privacy_for_free.core.randomness import generator
 STEPS = 200  # of the bidiagonalisation without a matrix
 PROBES = 16  # random signs from which the scale of the equations is estimated there
 BOX_STEPS = 500  # of projected gradient descent
+ROUNDING = 1e-14  # of the largest eigenvalue: what is below is none
 BLOCK = 1024  # rows of the matrix made float64 at a time
 
 
@@ -87,7 +88,7 @@ class Gram:
 
     def ridge(self, ridge: float) -> torch.Tensor:
         """Return b - n/N of the ridge."""
-        damped = self.values + ridge * self.scale
+        damped = (self.values + ridge * self.scale).clamp_min(ROUNDING * self.largest)
         # Equations that are all 0 say nothing.
         found = self.vectors @ (self.projected / damped) if self.scale > 0 else self.vectors[:, 0] * 0
         return self.weighted.T @ found if self.wide else found
@@ -177,7 +178,8 @@ class Products:
         if not self.size:
             return torch.zeros_like(self.moment)
         U, values, V = torch.linalg.svd(self.small, full_matrices=False)
-        inner = V.T @ (values / (values.square() + ridge * self.scale) * (U[0] * self.beta))
+        damped = (values.square() + ridge * self.scale).clamp_min(ROUNDING * self.largest)
+        inner = V.T @ (values / damped * (U[0] * self.beta))
         return self.basis @ inner
 
     def normal(self, b: torch.Tensor) -> torch.Tensor:
@@ -203,8 +205,10 @@ def boxed(
     A score is where the candidate's own parabola has its minimum, with the multiplier of the sum taken off
     and the mean curvature of all: the estimate itself where that lies inside of the bounds.
     """
-    rate = 1 / (solver.largest + damping) if solver.largest + damping > 0 else 1.0
     b = project(start, -base, 1 - base)
+    if not math.isfinite(solver.largest + damping):
+        return b, b
+    rate = 1 / (solver.largest + damping) if solver.largest + damping > 0 else 1.0
     ahead, momentum = b, 1.0
     steps = BOX_STEPS if isinstance(solver, Gram) else STEPS
     for _ in range(steps):
