@@ -51,7 +51,7 @@ class Design:
     tuned: int = 2
     attacks: tuple[tuple[str, int, str], ...] = ((SAME_LAW, 100, "as_is"),)
     features: int | None = 32
-    ridges: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    ridges: tuple[float, ...] = (1e-6, 1e-4, 1e-2, 1e-1, 1.0)
 
     def __post_init__(self) -> None:
         """Refuse words that name nothing."""

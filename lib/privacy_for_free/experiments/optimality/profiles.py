@@ -1,7 +1,7 @@
 """The profiles of `optimality`.
 
 At least four halves are attacked and two chosen on in each cell. `laptop` goes up to 1,000 members of a known
-bank and 500 of the published loop; `paper` has the paper's own halves and width.
+bank and 250 of the published loop; `paper` has the paper's own halves and width.
 """
 
 from privacy_for_free.condensation.dm_bank import BankedDM
@@ -56,8 +56,6 @@ PROFILES = {
             f"n=1000; {BANK}",
             "n=250",
             "ipc=50",
-            "n=500",
-            "dm.width=32",
         ),
         cifar10_cells=(
             f"n=500; dm.width=32; {OF_BANK}; {POST}",
@@ -76,6 +74,7 @@ PROFILES = {
             f"n=3000; dm.bank=100; dm.iterations=4000; {KNOWN}",
             "n=3000; dm.batch_real=256",
             "n=3000; ipc=50",
+            "dm.width=32",
             "n=3000; dm.learning_rate=1.0; dm.schedule=constant; dm.batch_real=256; init=real",
         ),
         cifar10_cells=(
@@ -85,6 +84,7 @@ PROFILES = {
             f"n=2500; dm.bank=100; dm.iterations=4000; {POST}",
             "n=2500; dm.batch_real=256",
             "n=2500; ipc=50",
+            "dm.width=32",
             "n=2500; dm.learning_rate=1.0; dm.schedule=constant; dm.batch_real=256; init=real",
         ),
         dm=BankedDM(
