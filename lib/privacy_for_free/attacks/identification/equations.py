@@ -89,13 +89,14 @@ class Equations:
     def proved(
         self, chosen: torch.Tensor, released: torch.Tensor, members: int, tolerance: float
     ) -> torch.Tensor:
-        """Return which images the equations decide, bool, N; `chosen` (bool, N) is who are taken for members.
+        """Return which images are proved to be in or out, bool, N; `chosen` (bool, N) are taken for members.
 
         Let f_i = w.(x_i - p) + c be above 0 for those chosen and below 0 for the others. The release says
         what sum b_i f_i is, up to n times the tolerance times |w|_1; it cannot exceed the sum of the positive
         f. What is left between the two is G >= 0, and whoever has |f_i| > G is in or out by the sign of f_i:
         with another answer the sum would be too small. At G = 0 all are decided. A hyperplane is looked for
-        among the equations whose errors are small, by projections in turn.
+        among the equations whose errors are small, by projections in turn: they end after a while, so where
+        one only just separates, more is decided than is proved.
         """
         usable = self.bounds(released, members, tolerance) < USABLE
         left, sign = self.left[:, usable], chosen.double() * 2 - 1
