@@ -421,6 +421,19 @@ def test_largest_prefers_the_larger_profile(make, tmp_path):
     assert read("toy", "toy_data", "wide", tmp_path).meta["profile"] == "wide"
 
 
+def test_a_record_that_goes_on_is_drawn_from_where_its_tasks_stand_for_themselves(make, tmp_path):
+    record = make(tmp_path, profile="laptop")
+    sidecar = record.path.with_suffix(".json")
+    meta = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps(meta | {"complete": False}))
+    assert largest("toy", "toy_data", tmp_path) is None
+    found = largest("toy", "toy_data", tmp_path, partial=True)
+    assert len(found.table) == len(record.table)
+    tasks = found.table.task.nunique()
+    assert f"of {tasks} of {meta['tasks']} tasks so far" in found.provenance()
+    assert "so far" not in record.provenance()
+
+
 def outcome(attempt, error=RecordError):
     """Return the text of a record's table, or of the one error that is allowed."""
     try:

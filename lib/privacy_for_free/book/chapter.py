@@ -97,7 +97,8 @@ class Chapter:
         if self.changes(experiment):
             return {self.dataset: self.run(experiment)}
         names = dict.fromkeys((*RECORDED, self.dataset))
-        found = {name: largest(experiment, name, self.results_dir) for name in names}
+        partial = experiments.get(experiment).partial
+        found = {name: largest(experiment, name, self.results_dir, partial) for name in names}
         return {name: record for name, record in found.items() if record} or {
             self.dataset: self.run(experiment)
         }

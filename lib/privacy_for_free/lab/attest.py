@@ -128,6 +128,7 @@ class Attestation:
         if self.data_root is not None:
             self.data_root = str(given("data_root", self.data_root))  # it is sent as JSON
         self.measured = [column.name for column in self.experiment.columns if column.measured]
+        self.tolerances = {one.name: one.tolerance for one in self.experiment.columns if one.tolerance}
         self.entered: set[str] | None = None
         self.before: dict[str, object] = {}
         self.after: dict[str, object] = {}
@@ -186,7 +187,7 @@ class Attestation:
         found, machine = answer["blocks"], answer["machine"]
         for index in chosen:
             columns = self.experiment.column_names
-            differing = difference(blocks[index], found[str(index)], columns, self.measured)
+            differing = difference(blocks[index], found[str(index)], columns, self.measured, self.tolerances)
             self.say(f"  task {index} against the record: {differing or 'the same'}")
             if differing and machine == meta["machine"]:
                 raise AttestationError(f"{_described(request)}, task {index} of the record: {differing}")
@@ -233,7 +234,8 @@ class Attestation:
             if before[what] != after[what]:
                 raise AttestationError(f"{where}: {what} {before[what]}, today {after[what]}")
         for index, block in before["blocks"].items():
-            if differing := difference(block, after["blocks"][index], after["columns"], self.measured):
+            overlooked = (self.measured, self.tolerances)
+            if differing := difference(block, after["blocks"][index], after["columns"], *overlooked):
                 raise AttestationError(f"{where}, task {index}: {differing}")
         self.say(f"  {where}: {len(before['blocks'])} tasks, the same by {self.reference.name} and today")
         return after
@@ -276,6 +278,7 @@ def attest(attestation: Attestation, store: Store, sample: int, commit: str) -> 
         "machine": attestation.machine,
         "tasks": {"smoke": attestation.smoke_tasks, "laptop, counts cut": len(reduced), "record": against},
         "columns_left_out": attestation.measured,
+        "tolerances": attestation.tolerances,
         "not_entered_by_smoke": attestation.unentered(),
     }
     store.append(entry, attestation.after["definitions"], meta["table_sha256"])

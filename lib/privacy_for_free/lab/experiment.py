@@ -13,20 +13,23 @@ class Column:
 
     meaning    what it holds, with its unit, in words
     measured   whether it differs from run to run: seconds and bytes, which comparisons leave out
+    tolerance  relative difference that comparisons of code pass over: of a counted peak of memory, in which
+               it shows when some small temporary is freed
     """
 
     name: str
     meaning: str
     measured: bool = False
+    tolerance: float = 0.0
 
 
-def columns(names: str, meaning: str, measured: bool = False) -> tuple[Column, ...]:
+def columns(names: str, meaning: str, measured: bool = False, tolerance: float = 0.0) -> tuple[Column, ...]:
     """Return columns of one meaning, named in one text.
 
     >>> [column.name for column in columns("low, high", "the ends of the interval")]
     ['low', 'high']
     """
-    return tuple(Column(name, meaning, measured) for name in names.split(", "))
+    return tuple(Column(name, meaning, measured, tolerance) for name in names.split(", "))
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Experiment:
     adapt      what else follows from a change of settings: (the profile's design, the changed one) -> the
                design to run, ValueError for one that cannot be run; None where nothing does. It is no root
     kind       what tells tasks that take different ways through the code apart: task -> anything hashable
+    partial    whether each task's rows stand for themselves, so that chapters draw from a record that goes on
     order      its place in lists: the book's
 
     Every random number of a task comes from generators derived from (seed, purpose, task), so a task gives
@@ -104,6 +108,7 @@ class Experiment:
     reduced: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[[Hashable], Hashable] = repr
     adapt: Callable[[object, object], object] | None = None
+    partial: bool = False
     order: int = 99
     description: str = ""
     remarks: str = ""

@@ -48,7 +48,7 @@ class Record:
         meta = self.meta
         line = (
             f"{meta['experiment']} on {meta['dataset']}, profile {meta['profile']}, seed {meta['seed']}: "
-            f"{len(self.table):,} rows, {meta['seconds']:.0f} s on {meta['machine']}, "
+            f"{self._rows()}, {meta['seconds']:.0f} s on {meta['machine']}, "
             f"{str(meta['started'])[:10]}."
         )
         if not (changed := self.changed):
@@ -59,6 +59,13 @@ class Record:
             line
             + f" The source has changed since ({', '.join(changed[:3])}{more}): attest it or run it again."
         )
+
+    def _rows(self) -> str:
+        """Return how many rows there are and, where it goes on, how many tasks they are of."""
+        rows = f"{len(self.table):,} rows"
+        if self.meta.get("complete", True):
+            return rows
+        return f"{rows} of {self.table.task.nunique()} of {self.meta.get('tasks', '?')} tasks so far"
 
 
 def check_profile(profile: str) -> str:

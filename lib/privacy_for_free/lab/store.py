@@ -218,23 +218,35 @@ def _sha256(text: str) -> str:
 
 
 def read(
-    experiment: str, dataset: str, profile: str, results_dir: str | os.PathLike | None = None
+    experiment: str,
+    dataset: str,
+    profile: str,
+    results_dir: str | os.PathLike | None = None,
+    partial: bool = False,
 ) -> Record | None:
     """Return a complete record, or None where there is none; RecordError if its files do not fit together.
 
     `results_dir` None stands for the folder that `run` records into from the command line. ValueError for one
-    that is no path.
+    that is no path. With `partial` a record that is not complete is returned too, if a task of it is.
     """
     store = Store(RESULTS if results_dir is None else results_dir, experiment, dataset, profile)
     if not store.exists():
         return None
     meta, text = store.load()
-    return Record(table_text.frame(text), meta, store.table) if meta["complete"] else None
+    if not (meta["complete"] or partial):
+        return None
+    record = Record(table_text.frame(text), meta, store.table)
+    return record if len(record.table) else None
 
 
-def largest(experiment: str, dataset: str, results_dir: str | os.PathLike | None = None) -> Record | None:
-    """Return the complete record of the largest profile (paper, laptop), or None; smoke is for trying out."""
+def largest(
+    experiment: str, dataset: str, results_dir: str | os.PathLike | None = None, partial: bool = False
+) -> Record | None:
+    """Return the complete record of the largest profile (paper, laptop), or None; smoke is for trying out.
+
+    partial   whether one that is not complete counts, as `Experiment.partial` says
+    """
     for profile in reversed(PROFILES[1:]):
-        if (record := read(experiment, dataset, profile, results_dir)) is not None:
+        if (record := read(experiment, dataset, profile, results_dir, partial)) is not None:
             return record
     return None

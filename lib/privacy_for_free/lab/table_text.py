@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,17 +60,32 @@ def blocks(text: str, columns: Sequence[str], path: Path) -> dict[int, str]:
     return {index: lines.getvalue() for index, lines in found.items()}
 
 
-def difference(reference: str, today: str, columns: Sequence[str], measured: Sequence[str]) -> str | None:
+def difference(
+    reference: str,
+    today: str,
+    columns: Sequence[str],
+    measured: Sequence[str],
+    tolerances: Mapping[str, float] | None = None,
+) -> str | None:
     """Say where two tasks' lines differ first, measured columns apart; None where they do not.
+
+    tolerances   of columns of numbers: the relative difference that is passed over
 
     >>> difference("1.5,3.0,0\\n", "1.5,4.0,0\\n", ["auc", "seconds"], ["seconds"])
     >>> difference("1.5,3.0,0\\n", "1.25,4.0,0\\n", ["auc", "seconds"], ["seconds"])
     'row 0, column auc: 1.5, today 1.25'
+    >>> difference("1000,0\\n", "1001,0\\n", ["bytes"], [], {"bytes": 0.01})
     """
+    tolerances = tolerances or {}
     before, after = (list(csv.reader(io.StringIO(text))) for text in (reference, today))
     for row, (old, new) in enumerate(zip(before, after, strict=False)):
         for column, one, other in zip((*columns, "task"), old, new, strict=True):
-            if one != other and column not in measured:
+            if one == other or column in measured:
+                continue
+            close = column in tolerances and math.isclose(
+                float(one), float(other), rel_tol=tolerances[column]
+            )
+            if not close:
                 return f"row {row}, column {column}: {one}, today {other}"
     return None if len(before) == len(after) else f"{len(before)} rows, today {len(after)}"
 

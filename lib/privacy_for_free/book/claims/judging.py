@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from privacy_for_free import experiments
 from privacy_for_free.book import figures
 from privacy_for_free.book.chapter import RECORDED
 from privacy_for_free.book.claims.catalogue import CLAIMS, SPEAKERS, Claim
@@ -35,7 +36,8 @@ def judge(claim: Claim, results_dir: str | os.PathLike | None = None) -> Finding
     """Judge a claim from the largest record of each data set, in RESULTS or another folder."""
     effects, records = {}, {}
     for name in RECORDED:
-        record = largest(claim.experiment, name, results_dir)
+        partial = experiments.get(claim.experiment).partial
+        record = largest(claim.experiment, name, results_dir, partial)
         effect = record and claim.measure(record.table)
         if effect is not None:
             effects[name], records[name] = effect, record

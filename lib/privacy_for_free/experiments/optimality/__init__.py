@@ -28,6 +28,7 @@ EXPERIMENT = Experiment(
     tasks=tasks,
     run=run,
     resumable=True,
+    partial=True,
     reduced=REDUCED,
     kind=kind,
     order=12,

@@ -27,6 +27,7 @@ COLUMNS: tuple[Column, ...] = (
         "memory_bytes",
         "most that the tensors which the operation makes hold at a time, its inputs and what a "
         "kernel needs inside left out; on a GPU what torch allocated",
+        tolerance=0.001,
     ),
     *columns(
         "flops",
