@@ -52,19 +52,33 @@ def view():
 def test_numbers_are_those_of_the_table(view):
     numbers = secret_start.numbers(view)
     assert view.provenance == "made here"
-    assert numbers["data"] == "FashionMNIST"  # the chapter's own is not recorded
-    assert (numbers["n"], numbers["m"], numbers["releases"], numbers["traced.n"]) == (6000, 10, 2, 500)
-    assert (numbers["epsilon_1.steps"], numbers["epsilon_1.kept"]) == (200, pytest.approx(10))
-    assert numbers["convnet.epsilon_1"].startswith("61.0 [")
-    assert numbers["nearest_mean.limit"].startswith("66.0 [")
-    assert numbers["epsilon.least"] == 1
-    assert numbers["rho"] == pytest.approx(0.1 ** (1 / 200))
-    assert numbers["nearest_mean.least"] == numbers["nearest_mean.epsilon_1"]
-    assert numbers["convnet.random_subset"].startswith("75.0 [")
-    assert (numbers["pair.rows"], numbers["pair.inside"]) == (8, 4)
-    assert (numbers["pair.real.tpr"], numbers["pair.cap"]) == pytest.approx((20, 40))
-    assert (numbers["traced.epsilon_10"], numbers["traced.limit"]) == pytest.approx((5, 90))
-    assert numbers["descent_error"] == 1e-14
+    assert numbers["secret.data"] == "FashionMNIST"  # the chapter's own is not recorded
+    assert (numbers["secret.n"], numbers["secret.releases"]) == (6000, 2)
+    assert (numbers["secret.steps"], numbers["secret.kept"]) == (200, pytest.approx(10))
+    assert numbers["secret.convnet"].startswith("61.0 [")
+    assert numbers["secret.least"] == 1
+    assert numbers["secret.mean.one"] == numbers["secret.mean.least"]
+    assert numbers["secret.mean.one"].startswith("61.0 [")
+    assert numbers["secret.subset"].startswith("75.0 [")
+    assert (numbers["secret.pairs"], numbers["secret.pairs.inside"]) == (8, 4)
+    assert (numbers["secret.traced"], numbers["secret.traced.limit"]) == pytest.approx((5, 90))
+    assert numbers["secret.known.half"] > numbers["secret.known.tenth"] > 1
+
+
+def test_verdicts(view):
+    margins = secret_start.verdicts(view)
+    assert margins["verdict.secret"] == pytest.approx(0.05)
+    assert margins["verdict.useful"].value == pytest.approx(-14)
+    view.attacks.loc[view.attacks.kind == "pair", "low"] = 0.5
+    share = (view.attacks.kind == "pair").mean()
+    assert secret_start.verdicts(view)["verdict.secret"] == pytest.approx(0.05 - share)
+    view.attacks.loc[view.attacks.kind == "pair", "low"] = 0.1
+
+
+def test_keys_are_those_of_the_prose(view, glue_keys):
+    prose = glue_keys("tracing")
+    assert set(secret_start.numbers(view)) == {key for key in prose if key.startswith("secret.")}
+    assert set(secret_start.verdicts(view)) <= prose
 
 
 def test_known_extractors_cost_more_the_larger_the_step():

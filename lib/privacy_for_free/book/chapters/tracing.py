@@ -1,4 +1,4 @@
-"""Figures and tables of the chapter "What the barycentre gives away"; `tracing_numbers` has its numbers."""
+"""Linear statistics in the chapter "What the class mean gives away"; `tracing_numbers` has its numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,17 @@ from matplotlib.figure import Figure
 
 from privacy_for_free.attacks.evaluation import FPRS
 from privacy_for_free.book import figures
+from privacy_for_free.experiments.tracing.design import MEAN_RELEASE, Task
 from privacy_for_free.lab.record import Record
 from privacy_for_free.stats.intervals import rate
 from privacy_for_free.theory import tracing as theory
 from privacy_for_free.theory.simulation import Effect
 
 FPR = 0.001  # at which true positive rates are taken
+LIVE_MEMBERS = 20  # of what the chapter runs live
 EPS0 = 1.0  # the temperature, chosen here, at which the Gibbs posterior's bound is drawn
 POOL, DISJOINT, NO_DATA = "pool", "disjoint", "none"
 ATTACKERS = {POOL: "with the pool", DISJOINT: "with disjoint images", NO_DATA: "without data"}
-RESOLUTIONS = ("highest resolution", "half the width", "a quarter of the width")
 SHRINKAGE = "ledoit_wolf"  # where nothing else is said
 SHRINKAGE_OF_CONDENSED = "0.1"  # chosen after a look at the first FashionMNIST sets, as the prose says
 NOISE, OTHERS, STARTED = (
@@ -111,10 +112,15 @@ class View:
         return rows.assign(
             who=[MEMBERS.get((row.init, row.population)) for row in rows.itertuples()],
             what=[
-                f"{row.statistic}, n = {row.n}, {row.m} image{'s' * (row.m > 1)} a class"
+                f"{row.statistic}, n = {row.n}, {row.m} image{'s' * (row.m > 1)} per class"
                 for row in rows.itertuples()
             ],
         ).dropna(subset="who")
+
+
+def live(task: Task) -> bool:
+    """Return whether the chapter runs a smoke task of `tracing` live: the quickest with linear matching."""
+    return task.method == MEAN_RELEASE and task.n <= LIVE_MEMBERS
 
 
 def load(records: Mapping[str, Record], gibbs_records: Mapping[str, Record]) -> View:
@@ -225,52 +231,46 @@ def figure_predicted(view: View) -> Figure:
     return figure
 
 
-def figure_size(view: View) -> Figure:
-    """Draw the rate of the attacker with the pool against the members, at each resolution."""
-    figure, axes = figures.panels(len(view.datasets), height=3.0, sharey=True)
-    pooled = view.best[view.best.attacker == POOL].sort_values("n", kind="stable")
-    for axis, name in zip(axes, view.datasets, strict=True):
-        rows = pooled[pooled.dataset == name]
-        by_dimension = sorted(rows.groupby("dimension"), key=lambda item: -item[0])
-        for index, (_, of_dimension) in enumerate(by_dimension):
-            _draw_rates(axis, of_dimension, "n", index, RESOLUTIONS[index])
-            prediction = {"color": figures.series(index)["color"], "linewidth": 1}
-            axis.plot(of_dimension.n, 100 * of_dimension.exact_tpr, **prediction)
-        axis.axhline(100 * FPR, color="black", linestyle=":", linewidth=1)
-        axis.set(xscale="log", yscale="log", xlabel="n, members a class", title=figures.short(name))
-        axis.set_xticks(ticks := sorted(rows.n.unique()), [str(tick) for tick in ticks])
-        axis.minorticks_off()
-    axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[0].set_ylabel("TPR at 0.1 % FPR, %")
-    figures.legend_below(figure, axes[0], 3)
-    return figure
+def figure_both(view: View, named: pd.Series) -> Figure:
+    """Draw what no attack on a Gibbs draw can exceed, and what the images it is trained on give away.
 
-
-def figure_shrinkage(view: View) -> Figure:
-    """Draw the rates against the shrinkage, at full resolution; Ledoit and Wolf's has a larger mark."""
-    figure, axes = figures.panels(len(view.datasets), height=3.0, sharey=True)
-    rows = view.predicted
-    rows = rows[rows.n == rows.dataset.map(view.sizes)]
-    rows = rows[rows.dimension == rows.groupby("dataset").dimension.transform("max")]
-    for axis, (name, of_dataset) in zip(axes, rows.groupby("dataset", sort=False), strict=True):
-        for index, attacker in enumerate((POOL, DISJOINT)):
-            some = of_dataset[of_dataset.attacker == attacker].sort_values("shrinkage_used")
-            color = figures.series(index)["color"]
-            axis.plot(some.shrinkage_used, 100 * some.exact_tpr, color=color, linewidth=1)
-            _draw_rates(axis, some, "shrinkage_used", index, ATTACKERS[attacker])
-            some = some[some.shrinkage == SHRINKAGE]
-            style = figures.series(index) | {"markersize": 8}
-            axis.plot(some.shrinkage_used, 100 * some.observed_tpr, **style)
-        axis.axhline(100 * FPR, color="black", linestyle=":", linewidth=1)
-        axis.set(xscale="log", yscale="log", xlabel="shrinkage", title=figures.short(name))
-    axes[0].set_ylabel("TPR at 0.1 % FPR, %")
+    named   by data set: share in percent of the members that linear algebra on the class mean puts above
+            every non-member; data sets without one have no line
+    """
+    figure, axes = figures.panels(2, height=4.4)
+    for axis, base in zip(axes, (0, 100 * FPR), strict=True):
+        _draw_networks(axis, view, base)
+        _draw_images(axis, view, named, base)
+        axis.set(xscale="log", yscale="log", xlabel="r = m / n")
+    axes[0].set(ylabel="TPR at 0.1 % FPR, %", title="true positive rate")
     axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[1].set(ylabel="TPR − FPR, percentage points", title="above guessing")
     figures.legend_below(figure, axes[0], 2)
     return figure
 
 
-def _draw_rates(axis: Axes, rows: pd.DataFrame, x: str, index: int, label: str) -> None:
-    """Draw true positive rates in percent with their bootstrap intervals, without lines."""
-    bars = figures.whiskers(rows, "observed_tpr", "tpr_bootstrap")
-    style = figures.series(index) | {"linestyle": "none", "capsize": 2, "label": label}
-    axis.errorbar(rows[x], 100 * rows.observed_tpr, yerr=bars, **style)
+def _draw_networks(axis: Axes, view: View, base: float) -> None:
+    """Draw the caps for networks, and log ratios of exact posteriors, as rates in percent less `base`."""
+    ratios = np.geomspace(view.posteriors.index.get_level_values("ratio").min(), 1, 60)
+    network = 100 * np.array([theory.cap_private(FPR, r * EPS0, 0.0) for r in ratios])
+    subset = 100 * np.array([theory.cap_random_subset(FPR, r) for r in ratios])
+    axis.plot(ratios, network - base, color="black", label="cap, Gibbs draw")
+    axis.plot(ratios, subset - base, color="grey", linestyle="--", label="cap, random subset")
+    for model, mark in (("gaussian", "x"), ("logistic", "+")):
+        observed = view.posteriors[model]
+        style = {"color": "black", "marker": mark, "linestyle": "none", "markersize": 4, "alpha": 0.6}
+        label = f"exact posterior, {model}"
+        axis.plot(observed.index, 100 * FPR * np.exp(observed) - base, label=label, **style)
+
+
+def _draw_images(axis: Axes, view: View, named: pd.Series, base: float) -> None:
+    """Draw what images of linear matching give away, and means to linear algebra, in percent less `base`."""
+    for index, (name, rows) in enumerate(view.matched.groupby("dataset", sort=False)):
+        style = figures.series(index) | {"linestyle": "-", "capsize": 2}
+        label = f"{figures.short(name)}, T, d = {rows.dimension.iloc[0]}"
+        bars = figures.whiskers(rows, "observed_tpr", "tpr_bootstrap")
+        axis.errorbar(rows.m / rows.n, 100 * rows.observed_tpr - base, yerr=bars, label=label, **style)
+        if name in named:
+            style = {"color": style["color"], "linestyle": figures.LINES[1 + index], "linewidth": 1.2}
+            label = f"{figures.short(name)}, linear algebra"
+            axis.axhline(named[name] - base, label=label, **style)

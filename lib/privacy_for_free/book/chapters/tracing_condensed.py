@@ -1,15 +1,13 @@
-"""Images condensed with a ConvNet, attacked through means, and what a network gives away."""
+"""Images condensed with a ConvNet, attacked through means."""
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
 from privacy_for_free.book import figures
 from privacy_for_free.book.chapters.tracing import (
     ATTACKERS,
-    EPS0,
     FPR,
     MEMBERS,
     NOISE,
@@ -21,49 +19,6 @@ from privacy_for_free.book.chapters.tracing import (
     View,
 )
 from privacy_for_free.book.chapters.tracing_numbers import listed
-from privacy_for_free.theory import tracing as theory
-
-
-def figure_both(view: View) -> Figure:
-    """Draw what no attack on a Gibbs draw can exceed, and what the images it is trained on give away."""
-    figure, axes = figures.panels(2, height=4.2)
-    for axis, base in zip(axes, (0, 100 * FPR), strict=True):
-        _draw_networks(axis, view, base)
-        _draw_images(axis, view, base)
-        axis.set(xscale="log", yscale="log", xlabel="r = m / n")
-    axes[0].set(ylabel="TPR at 0.1 % FPR, %", title="true positive rate")
-    axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[1].set(ylabel="TPR − FPR, percentage points", title="above guessing")
-    figures.legend_below(figure, axes[0], 3, fontsize="small")
-    return figure
-
-
-def _draw_networks(axis: Axes, view: View, base: float) -> None:
-    """Draw the caps for networks, and log ratios of exact posteriors, as rates in percent less `base`."""
-    ratios = np.geomspace(view.posteriors.index.get_level_values("ratio").min(), 1, 60)
-    network = 100 * np.array([theory.cap_private(FPR, r * EPS0, 0.0) for r in ratios])
-    subset = 100 * np.array([theory.cap_random_subset(FPR, r) for r in ratios])
-    axis.plot(ratios, network - base, color="black", label="cap, Gibbs draw")
-    axis.plot(ratios, subset - base, color="grey", linestyle="--", label="cap, random subset")
-    for model, mark in (("gaussian", "x"), ("logistic", "+")):
-        observed = view.posteriors[model]
-        style = {"color": "black", "marker": mark, "linestyle": "none", "markersize": 4, "alpha": 0.6}
-        label = f"exact posterior, {model}"
-        axis.plot(observed.index, 100 * FPR * np.exp(observed) - base, label=label, **style)
-
-
-def _draw_images(axis: Axes, view: View, base: float) -> None:
-    """Draw what images of linear matching and class means give away, as rates in percent less `base`."""
-    pooled = view.shown[view.shown.attacker == POOL].set_index("dataset")
-    for index, (name, rows) in enumerate(view.matched.groupby("dataset", sort=False)):
-        style = figures.series(index) | {"linestyle": "-", "capsize": 2}
-        label = f"{figures.short(name)}, d = {rows.dimension.iloc[0]}"
-        bars = figures.whiskers(rows, "observed_tpr", "tpr_bootstrap")
-        axis.errorbar(rows.m / rows.n, 100 * rows.observed_tpr - base, yerr=bars, label=label, **style)
-        mean = pooled.loc[name]
-        style = {"color": style["color"], "linestyle": figures.LINES[1 + index], "linewidth": 1}
-        label = f"{figures.short(name)}, d = {mean.dimension}"
-        axis.axhline(100 * mean.observed_tpr - base, label=label, **style)
 
 
 def figure_condensed(view: View) -> Figure:

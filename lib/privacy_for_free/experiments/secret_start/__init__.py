@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
         "set, attacked ones of one class."
     ),
     remarks="Epsilon is for replacement of one image within its class, at delta 1e-5.",
-    chapter="linear_proof",
+    chapter="tracing",
     datasets=("fashion_mnist", "cifar10"),
     design=Design,
     profiles=PROFILES,
