@@ -29,7 +29,6 @@ def numbers(results_dir: str | os.PathLike | None = None) -> dict[str, float]:
         "fashion_mnist.C6.size": abs(value("C6", "fashion_mnist")),
         "cifar10.A12": value("A12", "cifar10"),
         "cifar10.A13": value("A13", "cifar10"),
-        "cifar10.B4": value("B4", "cifar10"),
         "cifar10.C2": value("C2", "cifar10"),
         "cifar10.C7.size": abs(value("C7", "cifar10")),
     }

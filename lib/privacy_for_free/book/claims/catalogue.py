@@ -298,7 +298,7 @@ CLAIMS = (
     ),
     Claim(
         key="B5",
-        text="and of 500",
+        text="and of 250",
         experiment="optimality",
         measure=effects.auc_of_images_of_more,
         effect="the same",

@@ -240,8 +240,8 @@ def auc_of_images(table: pd.DataFrame) -> Effect | None:
 
 
 def auc_of_images_of_more(table: pd.DataFrame) -> Effect | None:
-    """Return the same of 500 members."""
-    return _auc_of_images(table, 500)
+    """Return the same of 250 members."""
+    return _auc_of_images(table, 250)
 
 
 def _auc_of_images(table: pd.DataFrame, n: int) -> Effect | None:
