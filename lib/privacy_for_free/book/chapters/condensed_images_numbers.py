@@ -86,6 +86,7 @@ def numbers(view: View) -> dict[str, object]:
     base = view.table.iloc[0] if base is None else base
     own = view.table[view.table.dataset == first]
     loop = own[own["bank"].isna() & (own.init == "noise")]
+    loop = loop if len(loop) else own  # of a record that has only begun
     fewest, most = int(loop.iterations.min()), int(loop[loop.attack == "optimality"].n.max())
     banks = {name: view.bank(name) for name in view.datasets}
     banked = [
@@ -128,10 +129,8 @@ def numbers(view: View) -> dict[str, object]:
         "clamped.inside.auc": phrase(view, {"clamp": 1, "pixels": "inside"}, named=False),
         "depth_2.auc": phrase(view, {"knowledge": "convnet_depth_2"}, named=False),
         "mlp.auc": phrase(view, {"knowledge": "mlp"}, named=False),
-        "extractors.fewest": int(own[own["bank"].isna()].extractors.min()),
-        "extractors.fewest.auc": phrase(
-            view, {"extractors": own[own["bank"].isna()].extractors.min()}, named=False
-        ),
+        "extractors.fewest": int(loop.extractors.min()),
+        "extractors.fewest.auc": phrase(view, {"extractors": loop.extractors.min()}, named=False),
     }
 
 
@@ -166,7 +165,8 @@ def verdicts(view: View) -> dict[str, object]:
     def of(**wanted: object) -> list[Interval]:
         return _hidden([find(view, name, **wanted) for name in names])
 
-    table = view.table[view.table["bank"].isna() & (view.table.attack == "optimality")]
+    table = view.table[view.table.attack == "optimality"]
+    table = table[table["bank"].isna()] if table["bank"].isna().any() else table
     most, fewest = table[table.init == "noise"].n.max(), table.iterations.min()
     banks = [view.bank(name) for name in names]
     strangers = [
