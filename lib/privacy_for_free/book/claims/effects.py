@@ -245,7 +245,7 @@ def auc_of_images_of_more(table: pd.DataFrame) -> Effect | None:
 
 
 def _auc_of_images(table: pd.DataFrame, n: int) -> Effect | None:
-    rows = evidence.published_loop(table)
+    rows = evidence.published_loop(table, most=True)
     return _single(rows[(rows.attack == "optimality") & (rows.n == n)], "auc")
 
 
