@@ -65,6 +65,14 @@ def test_numbers_are_those_of_the_table(view):
     assert numbers["secret.known.half"] > numbers["secret.known.tenth"] > 1
 
 
+def test_a_smoke_run_does_not_attack_the_limit():
+    table = pd.DataFrame([*(row for row in attacks() if row["epsilon"] < math.inf), *learnt()])
+    record = SimpleNamespace(table=table, provenance=lambda: "made here")
+    numbers = secret_start.numbers(secret_start.load({"fashion_mnist": record}, "fashion_mnist"))
+    assert numbers["secret.traced"] == pytest.approx(5)
+    assert math.isnan(numbers["secret.traced.limit"])
+
+
 def test_verdicts(view):
     margins = secret_start.verdicts(view)
     assert margins["verdict.secret"] == pytest.approx(0.05)
