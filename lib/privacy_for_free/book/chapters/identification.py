@@ -243,7 +243,7 @@ def verdicts(view: View) -> dict[str, object]:
     """Return margins of the statements of the chapter on linear algebra.
 
     Of T less linear algebra, by the members above all others, where T falls behind most, if it does; of ten
-    points more than an even chance less the images named right, where the mean has as few bits as images have;
+    points more than an even chance less the images named right, where a mean has as few bits as images have;
     of the cap less the attack.
     """
     widest = gaps(view)
