@@ -16,7 +16,7 @@ from privacy_for_free.core.compiling import available, compiled
 from privacy_for_free.core.entrance import TARGETS, entrance
 from privacy_for_free.core.errors import DivergenceError
 from privacy_for_free.core.randomness import generator
-from privacy_for_free.nets import augmentation, networks
+from privacy_for_free.nets import augmentation, networks, weights
 from privacy_for_free.nets.networks import Network, Weights, check_labels
 from privacy_for_free.nets.schedule import Schedule
 
@@ -90,9 +90,10 @@ def train_many(
 @entrance
 def select(parameters: Weights, k: int) -> Weights:
     """Return network k of stacked parameters; ValueError for one that is not among them."""
-    if not parameters:
-        raise ValueError("parameters {}: allowed are those of stacked networks")
-    validate.whole("k", k, 0, min(len(value) for value in parameters.values()) - 1)
+    counts = {name: len(value) if value.dim() else 0 for name, value in parameters.items()}
+    if len(set(counts.values())) != 1 or not all(counts.values()):
+        raise ValueError(f"parameters of {counts} networks: allowed are those of stacked networks, K first")
+    validate.whole("k", k, 0, min(counts.values()) - 1)
     return {name: value[k] for name, value in parameters.items()}
 
 
@@ -191,11 +192,11 @@ def _trained(
         losses = []
         for rows in orders.split(schedule.batch, 1):
             drawn, answers = draw(rows)
-            weights = drawn.new_full((rows.shape[1],), 1 / rows.shape[1])
+            shares = drawn.new_full((rows.shape[1],), 1 / rows.shape[1])
             total = torch.zeros(len(images), dtype=dtype, device=device)
             optimiser.zero_grad()
             for x, y, w in zip(
-                _split(drawn, chunk, dim), _split(answers, chunk, dim), _split(weights, chunk, 0), strict=True
+                _split(drawn, chunk, dim), _split(answers, chunk, dim), _split(shares, chunk, 0), strict=True
             ):
                 if not stacked:
                     x = x.contiguous(memory_format=layout)
@@ -235,19 +236,13 @@ def _apply(
     network: Network, name: str, parameters: Weights, images: torch.Tensor, compile: bool
 ) -> torch.Tensor:
     _check_images(network, images)
-    if wrong := {value.dtype for value in parameters.values()} - {images.dtype}:
-        raise ValueError(
-            f"images {images.dtype} for parameters {wrong.pop()}: allowed are those of one dtype"
-        )
+    weights.check(network, parameters, images.dtype, of=name)
     function = _function(network, name, compile)
     parts = _split(images, min(_chunk(network, images), len(images)), 0)
     layout = _layout(compile)
     parameters = {key: _arranged(value, layout) for key, value in parameters.items()}
-    try:
-        with networks.steady_threads(network, images.dtype, images.device):
-            values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
-    except KeyError as error:
-        raise ValueError(f"parameters without {error}: allowed are those of {network}") from None
+    with networks.steady_threads(network, images.dtype, images.device):
+        values = [function(parameters, part.contiguous(memory_format=layout)) for part in parts]
     return torch.cat(values)[: len(images)]
 
 
