@@ -29,6 +29,7 @@ def random_extractors(
     """
     validate.one_of("law", law, LAWS)
     checks.setting(count=count, k=k, d=d, variance=variance)
+    _check_dtype(dtype)
     checks.memory(f"count {count}, k {k}, d {d}", count * k * d)
     shape, device = (count, k, d), generator.device
     if law == "gaussian":
@@ -51,8 +52,14 @@ def balanced_extractors(
     expectation over theta, so the statements about the expected loss can be checked exactly.
     """
     checks.setting(k=k, d=d, variance=variance)
+    _check_dtype(dtype)
     checks.memory(f"k {k}, d {d}", d * max(d, math.lcm(d, k)))
     gaussian = torch.randn((d, d), generator=generator, dtype=dtype, device=generator.device)
     basis = torch.linalg.qr(gaussian).Q * math.sqrt(variance * d)
     rows = torch.arange(math.lcm(d, k), device=generator.device) % d
     return basis[rows].reshape(-1, k, d)
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype {dtype}: allowed are torch.float32 and torch.float64")
