@@ -95,7 +95,7 @@ def fake(monkeypatch):
     """Records by data set, and a live run that counts its calls."""
     calls = []
 
-    def largest(name, dataset, results_dir):
+    def largest(name, dataset, results_dir, partial=False):
         return f"{dataset} record" if (results_dir, dataset) in calls[0] else None
 
     def run(*arguments, **options):
