@@ -91,6 +91,11 @@ def gradient_changes(
     return _gradient_changes(network, extractors, real, synthetic, direction, deltas, counts)
 
 
+def _as_drawn(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight laid out as networks draw it: on its layout depend the last bits of a convolution."""
+    return weight.contiguous(memory_format=torch.channels_last) if weight.dim() == 4 else weight
+
+
 def _gradient_changes(
     network: Network,
     extractors: Iterable[Weights],
@@ -102,7 +107,8 @@ def _gradient_changes(
 ) -> Iterator[GradientChange]:
     total = synthetic.new_zeros((1 + len(deltas), *synthetic.shape))
     for used, given in enumerate(extractors, 1):
-        theta = plain_weights(network, given, real.dtype, f"extractors[{used - 1}]")
+        made = plain_weights(network, given, real.dtype, f"extractors[{used - 1}]")
+        theta = {key: _as_drawn(value) for key, value in made.items()}
         features = partial(network.features, theta)
         with torch.no_grad():
             target = features(real).mean(0)
