@@ -81,18 +81,18 @@ def test_numbers_come_from_the_rows_that_they_name(view):
     assert numbers["bank.auc"] == "0.99 on FashionMNIST with 500 members"
     assert numbers["bank.others"] == "0.52"
     assert (numbers["steps.fewest"], numbers["steps.fewest.auc"]) == (150, "0.70")
-    assert (numbers["most.n"], numbers["most.auc"]) == (250, "0.62")
+    assert (numbers["extractors.most"], numbers["extractors.most.auc"]) == (300, "0.92")
     assert (numbers["rounded.auc"], numbers["clipped.auc"]) == ("0.89", prose.MISSING)
     assert numbers["clipped.inside.auc"] == "0.51"
     assert numbers["mlp.auc"] == prose.MISSING
-    assert (numbers["extractors"], numbers["ipc.1.auc"]) == (100, "0.80")
+    assert (numbers["extractors"], numbers["extractors.fewest.auc"]) == (100, "0.90")
 
 
 def test_verdicts_fail_where_the_interval_is_above_guessing(view):
     margins = prose.verdicts(view)
     signs = {key: [np.sign(one.high) for one in found] for key, found in margins.items()}
     assert signs == {
-        "verdict.few": [-1], "verdict.many": [-1], "verdict.bank": [-1], "verdict.seed": [1],
+        "verdict.few": [-1], "verdict.bank": [-1], "verdict.seed": [1],
         "verdict.rounding": [-1], "verdict.clipping": [1], "verdict.early": [-1],
     }  # fmt: skip
     assert all(one.low < 0 for found in margins.values() for one in found)  # none holds

@@ -87,7 +87,7 @@ def numbers(view: View) -> dict[str, object]:
     own = view.table[view.table.dataset == first]
     loop = own[own["bank"].isna() & (own.init == "noise")]
     loop = loop if len(loop) else own  # of a record that has only begun
-    fewest, most = int(loop.iterations.min()), int(loop[loop.attack == "optimality"].n.max())
+    fewest, draws = int(loop.iterations.min()), loop.extractors
     banks = {name: view.bank(name) for name in view.datasets}
     banked = [
         f"{auc(row)} on {figures.short(name)} with {row.n:,.0f} members"
@@ -115,38 +115,21 @@ def numbers(view: View) -> dict[str, object]:
         "bank.others": " and ".join(others) or MISSING,
         "steps.fewest": fewest,
         "steps.fewest.auc": phrase(view, {"iterations": fewest}, named=False),
-        "most.n": most,
-        "most.auc": phrase(view, {"n": most}, named=False),
-        "ipc.1.auc": phrase(view, {"ipc": 1}, named=False),
-        "ipc.50.auc": phrase(view, {"ipc": 50}, named=False),
-        "constant.auc": phrase(view, {"schedule": "constant"}, named=False),
-        "batches.auc": auc(_batches(view, first)),
-        "augmented.auc": auc(_augmented(view, first)),
-        "real.auc": phrase(view, {"init": "real"}, named=False),
         "rounded.auc": phrase(view, {"release": "rounded"}, named=False),
         "clipped.auc": phrase(view, {"release": "clipped"}, named=False),
         "clipped.inside.auc": phrase(view, {"release": "clipped", "pixels": "inside"}, named=False),
-        "clamped.inside.auc": phrase(view, {"clamp": 1, "pixels": "inside"}, named=False),
         "depth_2.auc": phrase(view, {"knowledge": "convnet_depth_2"}, named=False),
         "mlp.auc": phrase(view, {"knowledge": "mlp"}, named=False),
-        "extractors.fewest": int(loop.extractors.min()),
-        "extractors.fewest.auc": phrase(view, {"extractors": loop.extractors.min()}, named=False),
+        "extractors.fewest": int(draws.min()),
+        "extractors.fewest.auc": phrase(view, {"extractors": draws.min()}, named=False),
+        "extractors.most": int(draws.max()),
+        "extractors.most.auc": phrase(view, {"extractors": draws.max()}, named=False),
     }
 
 
 def _of(row: pd.Series) -> dict[str, object]:
     """Return the columns of a bank's condenser in which it may differ from the base."""
     return {name: row[name] for name in VARIED if name not in (*ATTACKER, "n")}
-
-
-def _batches(view: View, dataset: str) -> pd.Series | None:
-    sizes = view.table[view.table.dataset == dataset].batch_real.dropna()
-    return find(view, dataset, batch_real=sizes.iloc[0]) if len(sizes) else None
-
-
-def _augmented(view: View, dataset: str) -> pd.Series | None:
-    used = view.table[(view.table.dataset == dataset) & (view.table.augmentation != "none")].augmentation
-    return find(view, dataset, augmentation=used.iloc[0]) if len(used) else None
 
 
 def _hidden(rows: list[pd.Series | None]) -> list[Interval]:
@@ -167,7 +150,7 @@ def verdicts(view: View) -> dict[str, object]:
 
     table = view.table[view.table.attack == "optimality"]
     table = table[table["bank"].isna()] if table["bank"].isna().any() else table
-    most, fewest = table[table.init == "noise"].n.max(), table.iterations.min()
+    fewest = table.iterations.min()
     banks = [view.bank(name) for name in names]
     strangers = [
         find(view, name, bank=row["bank"], n=row.n, **_of(row))
@@ -176,7 +159,6 @@ def verdicts(view: View) -> dict[str, object]:
     ]
     return {
         "verdict.few": of(),
-        "verdict.many": of(n=most),
         "verdict.bank": _hidden(banks),
         "verdict.seed": _hidden(strangers),
         "verdict.rounding": of(release="rounded"),
