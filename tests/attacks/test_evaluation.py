@@ -272,5 +272,5 @@ def test_k2_what_is_no_attack_and_no_dict_of_populations_is_refused():
     statistics, membership = planted(1.0, 8, 40)
     with pytest.raises(ValueError, match="attack 'loss': allowed is a function"):
         evaluation.evaluate("loss", statistics, membership, everyone(membership))
-    with pytest.raises(ValueError, match=r"populations list .*: allowed is a dict of names and masks"):
+    with pytest.raises(ValueError, match=r"populations list .*: allowed is a dictionary"):
         evaluation.evaluate(ATTACKS["loss"], statistics, membership, [membership])

@@ -183,6 +183,7 @@ def test_images_that_are_not_members_change_nothing():
     other = replace(problem, images=images)
     assert torch.equal(condense(problem, SMALL).images, condense(other, SMALL).images)
     images[problem.membership[0]] += 1
+    other = replace(problem, images=images)
     assert not torch.equal(condense(problem, SMALL).images, condense(other, SMALL).images)
 
 

@@ -281,12 +281,12 @@ def test_k9_a_checkpoint_is_held_by_one_gathering_at_a_time(tmp_path):  # case 1
         ({"workers": 0}, "workers 0: allowed are whole numbers from 1 up"),
         ({"workers": "2"}, "workers '2': allowed are whole numbers"),
         ({"sets": [(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2)] * 2}, "sets: 2 for 1 names"),
-        ({"sets": [(torch.zeros(4, 1, 8, 8) / 0, torch.arange(4) % 2)]}, r"images of sets\[0\]: nan at"),
+        ({"sets": [(torch.zeros(4, 1, 8, 8) / 0, torch.arange(4) % 2)]}, r"sets\[0\]\[0\]: nan at"),
         (
             {"sets": [([1.0], torch.arange(4) % 2)]},
-            r"images of sets\[0\] list \[1.0\]: allowed is a torch tensor",
+            r"sets\[0\]\[0\] list \[1.0\]: allowed is a torch tensor",
         ),
-        ({"queries": "identity"}, "queries 'identity': known are identity, flip, one or more, in a tuple"),
+        ({"queries": "identity"}, "queries 'identity': allowed is a sequence"),
     ],
 )
 def test_k2_what_does_not_fit_is_one_refusal(pool, options, message):

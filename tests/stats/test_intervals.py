@@ -136,7 +136,7 @@ def test_k3_values_that_are_all_the_same_have_a_point_and_no_warning():
     [
         (lambda: mean([1.0, math.nan]), r"values\[1\] nan: allowed"),
         (lambda: mean([1.0, math.inf]), r"values\[1\] inf: allowed are finite numbers"),
-        (lambda: mean(np.ones((2, 2))), r"values \(2, 2\): allowed are numbers in a row"),
+        (lambda: mean(np.ones((2, 2))), r"values ndarray float64 \(2, 2\): allowed is one dimension"),
         (lambda: mean([1e200, 0.0]), r"values up to 1e\+200: allowed are numbers up to 1e\+150"),
         (lambda: difference([1.0, 2.0], [1e200, 0.0]), r"base up to 1e\+200"),
         (lambda: mean([1.0, 2.0], 1.0), "confidence 1.0: allowed are numbers between 0 and 1"),

@@ -115,7 +115,7 @@ def test_every_effect_lies_in_its_interval(root):
 def test_one_data_set_decides_against_and_none_in_favour_alone(tmp_path, monkeypatch):
     tables = {"fashion_mnist": [0.0], "cifar10": [1.0]}
 
-    def largest(experiment, dataset, folder):
+    def largest(experiment, dataset, folder, partial):
         rows = [
             {"model": "gaussian", "observed": o, "bound": 0.5}
             for o in tables.get(dataset, [])

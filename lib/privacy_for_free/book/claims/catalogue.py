@@ -296,15 +296,4 @@ CLAIMS = (
         chapters=("condensed_images",),
         form="z.2f",
     ),
-    Claim(
-        key="B5",
-        text="and of 250",
-        experiment="optimality",
-        measure=effects.auc_of_images_of_more,
-        effect="the same",
-        rule=above(0.5),
-        why="as B4",
-        chapters=("condensed_images",),
-        form="z.2f",
-    ),
 )

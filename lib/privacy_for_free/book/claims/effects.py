@@ -236,17 +236,8 @@ def auc_of_images(table: pd.DataFrame) -> Effect | None:
 
     By an attacker with the pool who knows the architecture; the interval is over halves.
     """
-    return _auc_of_images(table, 100)
-
-
-def auc_of_images_of_more(table: pd.DataFrame) -> Effect | None:
-    """Return the same of 250 members."""
-    return _auc_of_images(table, 250)
-
-
-def _auc_of_images(table: pd.DataFrame, n: int) -> Effect | None:
     rows = evidence.published_loop(table, most=True)
-    return _single(rows[(rows.attack == "optimality") & (rows.n == n)], "auc")
+    return _single(rows[(rows.attack == "optimality") & (rows.n == 100)], "auc")
 
 
 def sgd_over_canaries(table: pd.DataFrame) -> Effect | None:
