@@ -287,8 +287,8 @@ CLAIMS = (
     Claim(
         key="B4",
         text="images that the published loop condenses from noise give their members away in part, 100 of "
-        "one class at width 16, to who has the pool and knows the architecture: better than guessing, without "
-        "a network or a secret",
+        "one class at width 16, to who has the pool and knows the architecture: better than guessing, "
+        "without a network or a secret",
         experiment="optimality",
         measure=effects.auc_of_images,
         effect="AUC of the attack by the equations of stationary images",
